@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "adopt.h"
+
+#include <errno.h>
+
+#include "daemon.h"
+#include "device.h"
+#include "error.h"
+#include "kernel.h"
+#include "kernel/ublk-node.h"
+#include "state.h"
+#include "teardown.h"
+#include "udev.h"
+#include "units.h"
+
+typedef struct {
+	Job job;
+	Device *device;
+	State *state;
+	struct ublksrv_ctrl_dev_info info;
+} Adoption;
+
+static guint under_way;
+static void (*all_done)(void);
+
+static void one_done(void)
+{
+	if (--under_way == 0)
+		all_done();
+}
+
+static Adoption *adoption_of(Job *job)
+{
+	return (Adoption *) job;
+}
+
+static void on_node(const GError *error, gpointer user_data)
+{
+	job_next_or_fail(user_data, error);
+}
+
+static void step_wait_char_node(Job *job)
+{
+	const Device *device = adoption_of(job)->device;
+
+	udev_wait_ready(UBLK_NODE_CHAR, device->id, device->uid, device->gid, settings()->udev_ms,
+			job->cancellable, on_node, job);
+}
+
+static void on_creds(Creds *creds, const GError *error, gpointer user_data)
+{
+	adoption_of(user_data)->device->creds = creds;
+	job_next_or_fail(user_data, error);
+}
+
+static void step_take_credentials(Job *job)
+{
+	const Device *device = adoption_of(job)->device;
+
+	creds_acquire(device->uid, device->gid, NULL, 0, on_creds, job);
+}
+
+static void command(Adoption *adoption, guint32 op, void *buf, gsize len, ublk_control_done done)
+{
+	struct ublk_control_cmd cmd = {
+		.op = op,
+		.dev_id = adoption->device->id,
+		.queue_id = UBLK_QUEUE_NONE,
+		.buf = buf,
+		.len = len,
+		.personality = creds_get_personality(adoption->device->creds),
+		.timeout_ms = settings()->stop_ms,
+	};
+	GError *error = NULL;
+
+	if (!kernel_command(&cmd, adoption->job.cancellable, done, adoption, &error))
+		job_fail(&adoption->job, error);
+}
+
+static void on_info(int res, const void *buf, size_t len, void *user_data)
+{
+	Adoption *adoption = user_data;
+	Device *device = adoption->device;
+	const struct ublksrv_ctrl_dev_info *info = buf;
+
+	if (res < 0) {
+		job_fail(&adoption->job, error_from_kernel(res, "tell about the device"));
+	} else if (len < sizeof(*info) || !device_matches(device, info)) {
+		job_fail(&adoption->job,
+			 g_error_new_literal(UBLK_ERROR, UBLK_ERROR_NOT_FOUND,
+					     "the number is another device's by now"));
+	} else {
+		adoption->info = *info;
+		device_publish(device, info);
+		job_next(&adoption->job);
+	}
+}
+
+static void step_ask_info(Job *job)
+{
+	Adoption *adoption = adoption_of(job);
+
+	command(adoption, UBLK_U_CMD_GET_DEV_INFO2, &adoption->info, sizeof(adoption->info),
+		on_info);
+}
+
+static void on_params(int res, const void *buf, size_t len, void *user_data)
+{
+	Adoption *adoption = user_data;
+
+	/* one that was not started has none yet */
+	if (res >= 0 && len >= sizeof(struct ublk_params))
+		device_set_params(adoption->device, buf);
+	job_next(&adoption->job);
+}
+
+static void step_ask_params(Job *job)
+{
+	struct ublk_params params = { .len = sizeof(params) };
+
+	command(adoption_of(job), UBLK_U_CMD_GET_PARAMS, &params, sizeof(params), on_params);
+}
+
+static const JobStep steps[] = {
+	step_wait_char_node, step_take_credentials, step_ask_info, step_ask_params, NULL,
+};
+
+/* What is to become of a device that is known now. */
+static void settle(Adoption *adoption)
+{
+	Device *device = adoption->device;
+	g_autoptr(GError) error = NULL;
+
+	if (adoption->state->live && adoption->info.state == UBLK_S_DEV_LIVE) {
+		device_set_state(device, UBLK_STATE_LIVE);
+		if (!device_bind_server(device, adoption->info.ublksrv_pid, &error))
+			teardown_begin(device, "its server has ended", NULL, NULL);
+		else
+			g_message("device %u (\"%s\") of user %u goes on, served by process %d",
+				  device->id, device->name, device->uid, device->server_pid);
+	} else if (!adoption->state->live && adoption->state->sender) {
+		/* its creator may still be there: names on the bus are never given twice */
+		device_bind_sender(device, bus(), adoption->state->sender, settings()->created_ms);
+	} else {
+		teardown_begin(device, "ublkd ended while it was being made, or its server has",
+			       NULL, NULL);
+	}
+}
+
+static void on_adopted(Job *job, const GError *error)
+{
+	Adoption *adoption = adoption_of(job);
+	Device *device = adoption->device;
+
+	device->job = NULL;
+	if (!error) {
+		settle(adoption);
+	} else if (device->added) {
+		teardown_begin(device, "the kernel does not tell about it", NULL, NULL);
+	} else {
+		g_warning("device %u (\"%s\") of user %u cannot be taken over: %s", device->id,
+			  device->name, device->uid, error->message);
+		device_forget(device);
+	}
+	teardown_job_ended(device);
+	state_free(adoption->state);
+	job_clear(job);
+	device_unref(device);
+	g_free(adoption);
+	one_done();
+}
+
+/* The server of a device that is gone may be on its way still. */
+static void on_unit_gone(const GError *error, gpointer user_data)
+{
+	g_autofree char *unit = user_data;
+
+	if (error)
+		g_warning("%s", error->message);
+	one_done();
+}
+
+static void adopt_one(guint32 id)
+{
+	g_autoptr(State) state = state_read(id);
+	g_autofree char *sysfs = g_strdup_printf("/sys/class/ublk-char/ublkc%u", id);
+	Adoption *adoption;
+	Device *device;
+
+	if (state && state->unit)
+		units_adopt(state->unit);
+	if (!state || !g_file_test(sysfs, G_FILE_TEST_EXISTS)) {
+		state_remove(id);
+		if (state && state->unit) {
+			char *unit = g_strdup(state->unit);
+
+			under_way++;
+			units_stop(unit, settings()->stop_ms, on_unit_gone, unit);
+		}
+		return;
+	}
+	device = device_new(id, state->uid, state->gid, state->name, NULL);
+	if (!device) {
+		state_remove(id);
+		return;
+	}
+	device->cookie = state->cookie;
+	device->target = g_strdup(state->target);
+	device->backing = g_strdup(state->backing);
+	device->unit = g_strdup(state->unit);
+	device->created_at = state->created_at;
+	device->beyond = state->beyond;
+	device->prompted = state->prompted;
+
+	adoption = g_new0(Adoption, 1);
+	adoption->device = device;
+	adoption->state = g_steal_pointer(&state);
+	device->job = &adoption->job;
+	under_way++;
+	job_begin(&adoption->job, steps, on_adopted);
+}
+
+static gboolean on_nothing(gpointer unused)
+{
+	one_done();
+	return G_SOURCE_REMOVE;
+}
+
+void adopt_all(void (*done)(void))
+{
+	g_autoptr(GArray) ids = state_list();
+
+	all_done = done;
+	under_way = 1;
+	for (guint i = 0; i < ids->len; i++)
+		adopt_one(g_array_index(ids, guint32, i));
+	g_idle_add(on_nothing, NULL);
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The bus tells the uid (from the socket's peer credentials), the pid, the groups, and from dbus 1.16
+ * on a pidfd. The rest is read from /proc, which two capabilities suffice for, as long as the process
+ * lives: the pidfd is asked again at the end, so all of it was one process's. Where the bus gives no
+ * pidfd (Debian 12), the pid may have been given to another process since the caller connected; the
+ * check that this process's uid is the caller's bounds what that can do: a user can at most be taken
+ * for another of its own processes.
+ */
+#include "caller.h"
+
+#include <errno.h>
+#include <gio/gunixfdlist.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/capability.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "error.h"
+
+/* The kernel's own limit is 65536; nobody's right to a device hangs on that many. */
+#define MAX_GROUPS 64
+
+typedef struct {
+	char *sender;
+	CallerDone done;
+	gpointer user_data;
+} Identification;
+
+void caller_free(Caller *caller)
+{
+	if (!caller)
+		return;
+	if (caller->pidfd >= 0)
+		close(caller->pidfd);
+	g_free(caller->groups);
+	g_free(caller->sender);
+	g_free(caller);
+}
+
+static char *read_proc(pid_t pid, const char *file)
+{
+	g_autofree char *path = g_strdup_printf("/proc/%d/%s", pid, file);
+	char *text = NULL;
+
+	g_file_get_contents(path, &text, NULL, NULL);
+	return text;
+}
+
+/* The line of `text` that starts with `key`, past it; NULL if there is none. */
+static const char *find_line(const char *text, const char *key)
+{
+	gsize len = strlen(key);
+
+	while (text && *text) {
+		if (strncmp(text, key, len) == 0)
+			return text + len;
+		text = strchr(text, '\n');
+		if (text)
+			text++;
+	}
+	return NULL;
+}
+
+/* In mountinfo's line "36 35 98:0 /root /mount-point …": the start of the one mounted at "/". */
+static const char *find_root_mount(const char *text, gsize *len)
+{
+	while (text && *text) {
+		char point[3];
+		int end = 0;
+
+		if (sscanf(text, "%*u %*u %*u:%*u %*s %2s%n", point, &end) == 1 &&
+		    g_str_equal(point, "/")) {
+			*len = (gsize) end;
+			return text;
+		}
+		text = strchr(text, '\n');
+		if (text)
+			text++;
+	}
+	return NULL;
+}
+
+gboolean caller_same_root_mount(const char *host, const char *theirs)
+{
+	gsize host_len = 0, their_len = 0;
+	const char *host_root = find_root_mount(host, &host_len);
+	const char *their_root = find_root_mount(theirs, &their_len);
+
+	return host_root && their_root && host_len == their_len &&
+	       memcmp(host_root, their_root, host_len) == 0;
+}
+
+static gboolean in_initial_user_namespace(pid_t pid)
+{
+	g_autofree char *map = read_proc(pid, "uid_map");
+	guint inside, outside, count;
+
+	return map && sscanf(map, "%u %u %u", &inside, &outside, &count) == 3 && inside == 0 &&
+	       outside == 0 && count == G_MAXUINT32;
+}
+
+gboolean caller_process_uid(pid_t pid, uid_t *uid)
+{
+	g_autofree char *status = read_proc(pid, "status");
+	const char *line = find_line(status, "Uid:");
+
+	return line && sscanf(line, "%u", uid) == 1;
+}
+
+/* What /proc says; FALSE with `error` if it cannot be the process that the bus authenticated. */
+static gboolean read_process(Caller *caller, GError **error)
+{
+	g_autofree char *status = read_proc(caller->pid, "status");
+	g_autofree char *mounts = read_proc(caller->pid, "mountinfo");
+	g_autofree char *host_mounts = read_proc(1, "mountinfo");
+	const char *line;
+	guint real_uid, real_gid;
+	guint64 effective;
+
+	line = find_line(status, "Uid:");
+	if (!line || sscanf(line, "%u", &real_uid) != 1)
+		goto unreadable;
+	line = find_line(status, "Gid:");
+	if (!line || sscanf(line, "%u", &real_gid) != 1)
+		goto unreadable;
+	line = find_line(status, "CapEff:");
+	if (!line || sscanf(line, "%" G_GINT64_MODIFIER "x", &effective) != 1)
+		goto unreadable;
+	if (real_uid != caller->uid) {
+		/* a set-user-id program, or a pid that is somebody else's by now */
+		g_set_error(error, UBLK_ERROR, UBLK_ERROR_ACCESS_DENIED,
+			    "the caller is user %u on the bus but its process is user %u's",
+			    caller->uid, real_uid);
+		return FALSE;
+	}
+	caller->gid = real_gid;
+	caller->in_host_mounts = caller_same_root_mount(host_mounts, mounts);
+	caller->is_root = caller->uid == 0 && (effective & (1ULL << CAP_SYS_ADMIN)) &&
+			  in_initial_user_namespace(caller->pid);
+	return TRUE;
+
+unreadable:
+	g_set_error(error, UBLK_ERROR, UBLK_ERROR_ACCESS_DENIED,
+		    "the calling process %d cannot be looked at; it may have ended", caller->pid);
+	return FALSE;
+}
+
+static gboolean is_alive(int pidfd)
+{
+	struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
+
+	return poll(&poll_fd, 1, 0) == 0;
+}
+
+static Caller *caller_new(const char *sender, GVariant *credentials, GUnixFDList *fds,
+			  GError **error)
+{
+	g_autoptr(Caller) caller = g_new0(Caller, 1);
+	g_autoptr(GVariant) groups = NULL;
+	guint32 uid, pid;
+	gint32 handle;
+
+	caller->sender = g_strdup(sender);
+	caller->pidfd = -1;
+	if (!g_variant_lookup(credentials, "UnixUserID", "u", &uid) ||
+	    !g_variant_lookup(credentials, "ProcessID", "u", &pid)) {
+		g_set_error_literal(error, UBLK_ERROR, UBLK_ERROR_ACCESS_DENIED,
+				    "the bus does not know who the caller is");
+		return NULL;
+	}
+	caller->uid = uid;
+	caller->pid = (pid_t) pid;
+
+	if (g_variant_lookup(credentials, "ProcessFD", "h", &handle))
+		caller->pidfd = fds ? g_unix_fd_list_get(fds, handle, NULL) : -1;
+	if (caller->pidfd < 0)
+		caller->pidfd = (int) syscall(SYS_pidfd_open, caller->pid, 0);
+	if (caller->pidfd < 0) {
+		g_set_error(error, UBLK_ERROR, UBLK_ERROR_ACCESS_DENIED,
+			    "the calling process %d has ended", caller->pid);
+		return NULL;
+	}
+
+	groups = g_variant_lookup_value(credentials, "UnixGroupIDs", G_VARIANT_TYPE("au"));
+	if (groups) {
+		gsize n = 0;
+		const guint32 *all = g_variant_get_fixed_array(groups, &n, sizeof(guint32));
+
+		caller->n_groups = MIN(n, MAX_GROUPS);
+		caller->groups = g_memdup2(all, caller->n_groups * sizeof(*all));
+	}
+	if (!read_process(caller, error))
+		return NULL;
+	if (!is_alive(caller->pidfd)) {
+		g_set_error(error, UBLK_ERROR, UBLK_ERROR_ACCESS_DENIED,
+			    "the calling process %d has ended", caller->pid);
+		return NULL;
+	}
+	return g_steal_pointer(&caller);
+}
+
+static void on_credentials(GObject *source, GAsyncResult *result, gpointer user_data)
+{
+	Identification *identification = user_data;
+	g_autoptr(GUnixFDList) fds = NULL;
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GVariant) reply = g_dbus_connection_call_with_unix_fd_list_finish(
+		G_DBUS_CONNECTION(source), &fds, result, &error);
+	Caller *caller = NULL;
+
+	if (reply) {
+		g_autoptr(GVariant) credentials = g_variant_get_child_value(reply, 0);
+
+		caller = caller_new(identification->sender, credentials, fds, &error);
+	} else {
+		g_dbus_error_strip_remote_error(error);
+		g_prefix_error(&error, "cannot find out who the caller is: ");
+	}
+	identification->done(caller, error, identification->user_data);
+	g_free(identification->sender);
+	g_free(identification);
+}
+
+void caller_identify(GDBusConnection *bus, const char *sender, CallerDone done,
+		     gpointer user_data)
+{
+	Identification *identification = g_new0(Identification, 1);
+
+	identification->sender = g_strdup(sender);
+	identification->done = done;
+	identification->user_data = user_data;
+	g_dbus_connection_call_with_unix_fd_list(
+		bus, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
+		"GetConnectionCredentials", g_variant_new("(s)", sender), G_VARIANT_TYPE("(a{sv})"),
+		G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL, on_credentials, identification);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon.h"
+
+#include <glib-unix.h>
+#include <stdlib.h>
+
+#include "adopt.h"
+#include "device.h"
+#include "kernel.h"
+#include "kernel/ublk-node.h"
+#include "manager.h"
+#include "methods.h"
+#include "teardown.h"
+#include "udev.h"
+#include "ublk-dbus.h"
+#include "units.h"
+
+static struct {
+	Settings settings;
+	GDBusConnection *bus;
+	GDBusObjectManagerServer *objects;
+	GMainLoop *loop;
+	int status;
+} the;
+
+const Settings *settings(void)
+{
+	return &the.settings;
+}
+
+GDBusConnection *bus(void)
+{
+	return the.bus;
+}
+
+static gboolean on_signal(gpointer unused)
+{
+	g_main_loop_quit(the.loop);
+	return G_SOURCE_CONTINUE;
+}
+
+static void on_bus_closed(GDBusConnection *connection, gboolean by_peer, GError *error,
+			  gpointer unused)
+{
+	g_warning("the bus has closed the connection; ending, to be started again");
+	the.status = EXIT_FAILURE;
+	g_main_loop_quit(the.loop);
+}
+
+static void on_name_lost(GDBusConnection *connection, const char *name, gpointer unused)
+{
+	g_warning("cannot be %s on the bus: another process is, or its policy is not installed",
+		  name);
+	the.status = EXIT_FAILURE;
+	g_main_loop_quit(the.loop);
+}
+
+/* The block device of a live one has gone: its server ended, or somebody stopped it without us. */
+static void on_node_removed(enum ublk_node kind, guint32 dev_id)
+{
+	Device *device = device_lookup(dev_id);
+
+	if (device && device->added && !device->job && !device->teardown &&
+	    (kind == UBLK_NODE_CHAR || g_str_equal(device->state, UBLK_STATE_LIVE) ||
+	     g_str_equal(device->state, UBLK_STATE_STOPPING)))
+		teardown_begin(device, "its node has gone", NULL, NULL);
+}
+
+/* From now on calls are answered. */
+static void on_adopted(void)
+{
+	manager_export(the.objects);
+	g_dbus_object_manager_server_set_connection(the.objects, the.bus);
+	g_bus_own_name_on_connection(the.bus, UBLK_BUS_NAME, G_BUS_NAME_OWNER_FLAGS_NONE, NULL,
+				     on_name_lost, NULL, NULL);
+}
+
+int daemon_run(const char *conf_path)
+{
+	g_autoptr(GError) error = NULL;
+
+	settings_load(conf_path, &the.settings);
+	the.bus = g_bus_get_sync(G_BUS_TYPE_SYSTEM, NULL, &error);
+	if (!the.bus) {
+		g_printerr("ublkd: cannot reach the system bus: %s\n", error->message);
+		return EXIT_FAILURE;
+	}
+	g_dbus_connection_set_exit_on_close(the.bus, FALSE);
+	g_signal_connect(the.bus, "closed", G_CALLBACK(on_bus_closed), NULL);
+
+	the.loop = g_main_loop_new(NULL, FALSE);
+	the.objects = g_dbus_object_manager_server_new(UBLK_BUS_ROOT);
+	udev_open();
+	udev_set_removed(on_node_removed);
+	units_init(the.bus);
+	device_init(the.objects, methods_connect);
+	if (!kernel_get(&error))
+		g_warning("%s", error->message);
+	adopt_all(on_adopted);
+
+	g_unix_signal_add(SIGTERM, on_signal, NULL);
+	g_unix_signal_add(SIGINT, on_signal, NULL);
+	g_main_loop_run(the.loop);
+
+	/* devices and their servers go on; the state that is kept tells the next run of them */
+	g_clear_object(&the.objects);
+	units_quit();
+	udev_close();
+	kernel_close();
+	g_dbus_connection_flush_sync(the.bus, NULL, NULL);
+	return the.status;
+}

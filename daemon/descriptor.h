@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* File descriptors that came over the bus. */
+#pragma once
+
+#include <gio/gunixfdlist.h>
+
+/*
+ * Close a descriptor that a caller sent, elsewhere. close() asks the file's owner: on a FUSE file it
+ * waits for the FUSE server's answer, and that server may be the hostile caller. So descriptors from
+ * the bus are never closed in the main loop.
+ */
+void descriptor_close_later(int fd);
+
+/* The same for all that a message carried; `fds` is emptied. NULL is allowed. */
+void descriptor_close_list_later(GUnixFDList *fds);
+
+/*
+ * A duplicate (CLOEXEC, the caller's) of the descriptor that a message's handle refers to, or -1 with
+ * `error`. The handle is the peer's word: below 0 or beyond the list it is refused.
+ */
+int descriptor_get(GUnixFDList *fds, gint32 handle, const char *option, GError **error);
+
+/*
+ * The process behind a pidfd, as a pid in this process's pid namespace, or -1 with `error` if it is
+ * no pidfd, its process has exited, or it lives in a pid namespace that is not below this one.
+ */
+pid_t descriptor_get_pid(int pidfd, const char *option, GError **error);

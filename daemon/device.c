@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "device.h"
+
+#include <errno.h>
+#include <glib-unix.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "kernel.h"
+#include "kernel/ublk-features.h"
+#include "kernel/ublk-node.h"
+#include "state.h"
+#include "teardown.h"
+
+/* As many as the driver numbers. */
+#define MAX_ID (1U << 20)
+
+static GDBusObjectManagerServer *manager;
+static void (*connect_methods)(Device *device);
+static GHashTable *table; /* number → Device, holds a reference */
+
+void device_init(GDBusObjectManagerServer *objects, void (*connect)(Device *device))
+{
+	manager = objects;
+	connect_methods = connect;
+	table = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify) device_unref);
+}
+
+Device *device_lookup(guint32 id)
+{
+	return g_hash_table_lookup(table, GUINT_TO_POINTER(id));
+}
+
+Device *device_find(uid_t uid, const char *name)
+{
+	GHashTableIter iter;
+	gpointer value;
+
+	g_hash_table_iter_init(&iter, table);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		Device *device = value;
+
+		if (device->uid == uid && g_str_equal(device->name, name))
+			return device;
+	}
+	return NULL;
+}
+
+GList *device_list(void)
+{
+	return g_hash_table_get_values(table);
+}
+
+static guint32 next_free(guint32 from)
+{
+	while (from < MAX_ID && device_lookup(from))
+		from++;
+	return from;
+}
+
+static char *default_name(uid_t uid, guint32 id)
+{
+	char *name = g_strdup_printf("ublk%u", id);
+
+	/* its owner may have given just that name to another one */
+	for (guint n = 2; device_find(uid, name); n++) {
+		g_free(name);
+		name = g_strdup_printf("ublk%u-%u", id, n);
+	}
+	return name;
+}
+
+Device *device_new(guint32 wish, uid_t uid, gid_t gid, const char *name, GError **error)
+{
+	guint32 id = wish == UBLK_DEV_ID_ANY ? next_free(0) : wish;
+	Device *device;
+
+	if (id >= MAX_ID || device_lookup(id)) {
+		g_set_error(error, UBLK_ERROR, UBLK_ERROR_EXISTS, "device number %u is taken", id);
+		return NULL;
+	}
+	if (name && device_find(uid, name)) {
+		g_set_error(error, UBLK_ERROR, UBLK_ERROR_EXISTS,
+			    "there is a device named \"%s\" already", name);
+		return NULL;
+	}
+	device = g_new0(Device, 1);
+	device->refs = 1;
+	device->id = id;
+	device->uid = uid;
+	device->gid = gid;
+	device->name = name ? g_strdup(name) : default_name(uid, id);
+	device->named_by_number = !name;
+	device->state = UBLK_STATE_CREATED;
+	device->server_pidfd = -1;
+	device->created_at = g_get_real_time();
+	while (device->cookie == 0)
+		if (getrandom(&device->cookie, sizeof(device->cookie), 0) != sizeof(device->cookie))
+			device->cookie = 0;
+	g_hash_table_insert(table, GUINT_TO_POINTER(id), device_ref(device));
+	return device;
+}
+
+Device *device_ref(Device *device)
+{
+	device->refs++;
+	return device;
+}
+
+void device_unref(Device *device)
+{
+	if (--device->refs)
+		return;
+	g_clear_object(&device->bus);
+	g_clear_object(&device->object);
+	g_clear_pointer(&device->creds, creds_unref);
+	g_free(device->name);
+	g_free(device->target);
+	g_free(device->backing);
+	g_free(device->unit);
+	g_free(device->sender);
+	g_free(device);
+}
+
+gboolean device_renumber(Device *device)
+{
+	guint32 id = next_free(device->id + 1);
+
+	if (id >= MAX_ID)
+		return FALSE;
+	state_remove(device->id);
+	device_ref(device);
+	g_hash_table_remove(table, GUINT_TO_POINTER(device->id));
+	device->id = id;
+	if (device->named_by_number) {
+		g_free(device->name);
+		device->name = default_name(device->uid, id);
+	}
+	g_hash_table_insert(table, GUINT_TO_POINTER(id), device);
+	return TRUE;
+}
+
+gboolean device_save(Device *device, GError **error)
+{
+	State state = {
+		.id = device->id,
+		.cookie = device->cookie,
+		.uid = device->uid,
+		.gid = device->gid,
+		.name = device->name,
+		.target = device->target,
+		.backing = device->backing,
+		.unit = device->unit,
+		.sender = device->sender,
+		.live = g_str_equal(device->state, UBLK_STATE_LIVE),
+		.beyond = device->beyond,
+		.prompted = device->prompted,
+		.created_at = device->created_at,
+	};
+
+	return state_write(&state, error);
+}
+
+static void set_flag_names(Device *device)
+{
+	g_autoptr(GPtrArray) names = g_ptr_array_new();
+	const struct ublk_feature *features;
+	size_t n;
+
+	features = ublk_features(&n);
+	for (size_t i = 0; i < n; i++)
+		if (device->flags & features[i].flag)
+			g_ptr_array_add(names, (gpointer) features[i].name);
+	g_ptr_array_add(names, NULL);
+	ublk_bus_device_set_flag_names(device->bus, (const char *const *) names->pdata);
+}
+
+void device_publish(Device *device, const struct ublksrv_ctrl_dev_info *info)
+{
+	g_autofree char *path = g_strdup_printf(UBLK_BUS_DEVICES "/%u", device->id);
+	static const char *const none[] = { NULL };
+	char node[UBLK_NODE_PATH_MAX];
+
+	device->added = TRUE;
+	device->queues = info->nr_hw_queues;
+	device->depth = info->queue_depth;
+	device->max_io_size = info->max_io_buf_bytes;
+	device->flags = info->flags;
+
+	device->bus = ublk_bus_device_skeleton_new();
+	ublk_bus_device_set_id(device->bus, device->id);
+	ublk_bus_device_set_name(device->bus, device->name);
+	ublk_bus_device_set_owner_uid(device->bus, device->uid);
+	ublk_bus_device_set_owner_gid(device->bus, device->gid);
+	ublk_bus_device_set_state(device->bus, device->state);
+	ublk_bus_device_set_target(device->bus, device->target ? device->target : "");
+	ublk_bus_device_set_queues(device->bus, device->queues);
+	ublk_bus_device_set_queue_depth(device->bus, device->depth);
+	ublk_bus_device_set_max_io_size(device->bus, device->max_io_size);
+	ublk_bus_device_set_queue_cpus(device->bus, none);
+	ublk_bus_device_set_flags(device->bus, device->flags);
+	set_flag_names(device);
+	ublk_bus_device_set_trusted(device->bus, !(device->flags & UBLK_F_UNPRIVILEGED_DEV));
+	ublk_bus_device_set_char_device(device->bus,
+					ublk_node_path(UBLK_NODE_CHAR, device->id, node));
+	ublk_bus_device_set_block_device(device->bus,
+					 ublk_node_path(UBLK_NODE_BLOCK, device->id, node));
+	ublk_bus_device_set_created_at(device->bus, (guint64) device->created_at);
+	connect_methods(device);
+
+	device->object = ublk_bus_object_skeleton_new(path);
+	ublk_bus_object_skeleton_set_device(device->object, device->bus);
+	g_dbus_object_manager_server_export(manager, G_DBUS_OBJECT_SKELETON(device->object));
+}
+
+void device_set_state(Device *device, const char *state)
+{
+	device->state = state;
+	if (device->bus)
+		ublk_bus_device_set_state(device->bus, state);
+}
+
+void device_set_params(Device *device, const struct ublk_params *params)
+{
+	struct ublk_limits limits;
+
+	ublk_params_describe(params, &limits);
+	ublk_bus_device_set_size(device->bus, limits.size);
+	ublk_bus_device_set_logical_block_size(device->bus, limits.logical_block_size);
+	ublk_bus_device_set_physical_block_size(device->bus, limits.physical_block_size);
+	ublk_bus_device_set_read_only(device->bus, limits.read_only);
+}
+
+void device_set_size(Device *device, guint64 size)
+{
+	ublk_bus_device_set_size(device->bus, size);
+}
+
+void device_set_queue_cpus(Device *device, const char *const *cpus)
+{
+	ublk_bus_device_set_queue_cpus(device->bus, cpus);
+}
+
+gboolean device_matches(const Device *device, const struct ublksrv_ctrl_dev_info *info)
+{
+	return info->ublksrv_flags == device->cookie && info->owner_uid == device->uid &&
+	       info->owner_gid == device->gid;
+}
+
+static void on_sender_vanished(GDBusConnection *bus, const char *name, gpointer user_data)
+{
+	Device *device = user_data;
+
+	teardown_begin(device, "its creator has left the bus", NULL, NULL);
+}
+
+static gboolean on_not_started(gpointer user_data)
+{
+	Device *device = user_data;
+
+	device->deadline = 0;
+	teardown_begin(device, "it was not started in time", NULL, NULL);
+	return G_SOURCE_REMOVE;
+}
+
+void device_bind_sender(Device *device, GDBusConnection *bus, const char *sender, guint timeout_ms)
+{
+	if (device->sender != sender) {
+		g_free(device->sender);
+		device->sender = g_strdup(sender);
+	}
+	device->sender_watch =
+		g_bus_watch_name_on_connection(bus, sender, G_BUS_NAME_WATCHER_FLAGS_NONE, NULL,
+					       on_sender_vanished, device, NULL);
+	device->deadline = g_timeout_add(timeout_ms, on_not_started, device);
+}
+
+void device_unbind_sender(Device *device)
+{
+	g_clear_handle_id(&device->sender_watch, g_bus_unwatch_name);
+	g_clear_handle_id(&device->deadline, g_source_remove);
+	g_clear_pointer(&device->sender, g_free);
+}
+
+static gboolean on_server_ended(gint fd, GIOCondition condition, gpointer user_data)
+{
+	Device *device = user_data;
+
+	device->server_watch = 0;
+	teardown_begin(device, "its server has ended", NULL, NULL);
+	return G_SOURCE_REMOVE;
+}
+
+static void unbind_server(Device *device)
+{
+	g_clear_handle_id(&device->server_watch, g_source_remove);
+	if (device->server_pidfd >= 0)
+		close(device->server_pidfd);
+	device->server_pidfd = -1;
+	device->server_pid = 0;
+}
+
+gboolean device_bind_server(Device *device, pid_t pid, GError **error)
+{
+	int pidfd = (int) syscall(SYS_pidfd_open, pid, 0);
+
+	if (pidfd < 0) {
+		g_set_error(error, UBLK_ERROR, UBLK_ERROR_INVALID_STATE,
+			    "the server, process %d, has ended", pid);
+		return FALSE;
+	}
+	unbind_server(device);
+	device->server_pid = pid;
+	device->server_pidfd = pidfd;
+	device->server_watch = g_unix_fd_add(pidfd, G_IO_IN, on_server_ended, device);
+	ublk_bus_device_set_server_pid(device->bus, (guint) pid);
+	return TRUE;
+}
+
+void device_forget(Device *device)
+{
+	device_unbind_sender(device);
+	unbind_server(device);
+	if (device->object)
+		g_dbus_object_manager_server_unexport(
+			manager, g_dbus_object_get_object_path(G_DBUS_OBJECT(device->object)));
+	state_remove(device->id);
+	g_hash_table_remove(table, GUINT_TO_POINTER(device->id));
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "manager.h"
+
+#include "config.h"
+#include "daemon.h"
+#include "error.h"
+#include "kernel.h"
+#include "kernel/ublk-features.h"
+#include "quota.h"
+#include "make.h"
+#include "request.h"
+
+static UblkBusManager *manager;
+
+static gboolean needs_file(const char *target)
+{
+	return g_str_equal(target, "loop");
+}
+
+/* What of an AddDevice can be judged without doing anything. */
+static gboolean check_target(const Request *request, GError **error)
+{
+	const Options *options = request->options;
+	const char *target = request->text;
+	gboolean has_file = options->file || options->file_fd >= 0;
+
+	if (!g_str_equal(target, "loop") && !g_str_equal(target, "null"))
+		g_set_error(error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
+			    "there is no target \"%.50s\"; there are \"loop\" and \"null\"", target);
+	else if (needs_file(target) && !has_file)
+		g_set_error(error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
+			    "target \"%s\" needs option \"file\"", target);
+	else if (!needs_file(target) && has_file)
+		g_set_error(error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
+			    "target \"%s\" takes no option \"file\"", target);
+	else if (!needs_file(target) && !options->limits.size)
+		g_set_error(error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
+			    "target \"%s\" needs option \"size\"", target);
+	else if (!request->caller->in_host_mounts)
+		g_set_error_literal(
+			error, UBLK_ERROR, UBLK_ERROR_ACCESS_DENIED,
+			"the caller lives in another mount namespace than the host (a container?), "
+			"where a path may mean another file: run the server there, with "
+			"\"ublk-client serve\" or CreateDevice and Start");
+	else
+		return TRUE;
+	return FALSE;
+}
+
+static gboolean check_creation(Request *request, GError **error)
+{
+	const Options *options = request->options;
+	gboolean beyond = FALSE;
+
+	if (!kernel_get(error))
+		return FALSE;
+	if (options->name && device_find(request->caller->uid, options->name)) {
+		g_set_error(error, UBLK_ERROR, UBLK_ERROR_EXISTS,
+			    "you have a device named \"%s\" already", options->name);
+		return FALSE;
+	}
+	if (options->id != UBLK_DEV_ID_ANY && device_lookup(options->id)) {
+		g_set_error(error, UBLK_ERROR, UBLK_ERROR_EXISTS, "device number %u is taken",
+			    options->id);
+		return FALSE;
+	}
+	g_clear_pointer(&request->limit, g_free);
+	if (!quota_check(request->caller->uid, options->queues, options->depth, &beyond,
+			  &request->limit, error))
+		return FALSE;
+	if (beyond && g_strcmp0(request->action, UBLK_ACTION_CREATE) == 0) {
+		/* the weaker action was granted, and others of this user's have come in between */
+		g_set_error_literal(error, UBLK_ERROR, UBLK_ERROR_LIMIT_EXCEEDED, request->limit);
+		return FALSE;
+	}
+	if (!request->action)
+		request->action = beyond ? UBLK_ACTION_CREATE_BEYOND : UBLK_ACTION_CREATE;
+	return TRUE;
+}
+
+static gboolean check_add(Request *request, GError **error)
+{
+	return check_target(request, error) && check_creation(request, error);
+}
+
+static gboolean check_lookup(Request *request, GError **error)
+{
+	return TRUE; /* needs no authorization: everybody may list */
+}
+
+static void act_lookup(Request *request)
+{
+	uid_t uid = request->options->has_owner ? request->options->owner : request->caller->uid;
+	Device *device = device_find(uid, request->text);
+
+	if (device && device->object)
+		request_return(request,
+			       g_variant_new("(o)", g_dbus_object_get_object_path(
+							    G_DBUS_OBJECT(device->object))),
+			       NULL);
+	else
+		request_fail(request, g_error_new(UBLK_ERROR, UBLK_ERROR_NOT_FOUND,
+						  "user %u has no device named \"%.100s\"", uid,
+						  request->text));
+}
+
+static const RequestMethod method_add = { "create", OPTIONS_ADD, check_add, make_add };
+static const RequestMethod method_create = { "create", OPTIONS_CREATE, check_creation,
+					     make_create };
+static const RequestMethod method_lookup = { "look up", OPTIONS_LOOKUP, check_lookup, act_lookup };
+
+static gboolean handle_add_device(UblkBusManager *object, GDBusMethodInvocation *invocation,
+				  GUnixFDList *fds, const char *target, GVariant *options,
+				  gpointer unused)
+{
+	return request_begin(&method_add, invocation, NULL, options, target, 0);
+}
+
+static gboolean handle_create_device(UblkBusManager *object, GDBusMethodInvocation *invocation,
+				     GUnixFDList *fds, GVariant *options, gpointer unused)
+{
+	return request_begin(&method_create, invocation, NULL, options, NULL, 0);
+}
+
+static gboolean handle_get_device_by_name(UblkBusManager *object,
+					  GDBusMethodInvocation *invocation, const char *name,
+					  GVariant *options, gpointer unused)
+{
+	return request_begin(&method_lookup, invocation, NULL, options, name, 0);
+}
+
+static void set_features(void)
+{
+	g_autoptr(GPtrArray) names = g_ptr_array_new();
+	guint64 present = kernel_get_features();
+	const struct ublk_feature *features;
+	size_t n;
+
+	features = ublk_features(&n);
+	for (size_t i = 0; i < n; i++)
+		if (present & features[i].flag)
+			g_ptr_array_add(names, (gpointer) features[i].name);
+	g_ptr_array_add(names, NULL);
+	ublk_bus_manager_set_kernel_features(manager, (const char *const *) names->pdata);
+}
+
+void manager_export(GDBusObjectManagerServer *objects)
+{
+	g_autoptr(UblkBusObjectSkeleton) object =
+		ublk_bus_object_skeleton_new(UBLK_BUS_MANAGER_PATH);
+
+	manager = ublk_bus_manager_skeleton_new();
+	ublk_bus_manager_set_version(manager, UBLKD_VERSION);
+	ublk_bus_manager_set_limits(manager, settings_describe(settings()));
+	set_features();
+	g_signal_connect(manager, "handle-add-device", G_CALLBACK(handle_add_device), NULL);
+	g_signal_connect(manager, "handle-create-device", G_CALLBACK(handle_create_device), NULL);
+	g_signal_connect(manager, "handle-get-device-by-name",
+			 G_CALLBACK(handle_get_device_by_name), NULL);
+	ublk_bus_object_skeleton_set_manager(object, manager);
+	g_dbus_object_manager_server_export(objects, G_DBUS_OBJECT_SKELETON(object));
+}

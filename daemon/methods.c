@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "methods.h"
+
+#include <errno.h>
+
+#include "authority.h"
+#include "daemon.h"
+#include "error.h"
+#include "kernel.h"
+#include "make.h"
+#include "request.h"
+#include "teardown.h"
+
+static gboolean wrong_state(const Device *device, const char *wanted, GError **error)
+{
+	g_set_error(error, UBLK_ERROR, UBLK_ERROR_INVALID_STATE, "device %u is %s, not %s",
+		    device->id, device->state, wanted);
+	return FALSE;
+}
+
+static gboolean check_start(Request *request, GError **error)
+{
+	Device *device = request->device;
+	const Options *options = request->options;
+
+	if (device->teardown || device->job || device->target ||
+	    !g_str_equal(device->state, UBLK_STATE_CREATED))
+		return wrong_state(device, UBLK_STATE_CREATED, error);
+	if (options->report_fd < 0 && !options->limits.size) {
+		g_set_error_literal(error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
+				    "option \"size\" is needed where there is no option \"report\"");
+		return FALSE;
+	}
+	return TRUE;
+}
+
+static gboolean check_live(Request *request, GError **error)
+{
+	Device *device = request->device;
+
+	if (device->teardown || !g_str_equal(device->state, UBLK_STATE_LIVE))
+		return wrong_state(device, UBLK_STATE_LIVE, error);
+	return TRUE;
+}
+
+static gboolean check_resize(Request *request, GError **error)
+{
+	guint32 block_size = ublk_bus_device_get_logical_block_size(request->device->bus);
+
+	if (!check_live(request, error))
+		return FALSE;
+	if (request->size && block_size && request->size % block_size == 0 &&
+	    request->size <= G_MAXINT64)
+		return TRUE;
+	g_set_error(error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
+		    "the size must be a multiple of the logical block size, %u bytes, and not 0",
+		    block_size);
+	return FALSE;
+}
+
+static void on_gone(const GError *error, gpointer user_data)
+{
+	Request *request = user_data;
+
+	if (error)
+		request_fail(request, g_error_copy(error));
+	else
+		request_return(request, NULL, NULL);
+}
+
+static void act_stop(Request *request)
+{
+	teardown_stop(request->device, on_gone, request);
+}
+
+static void act_delete(Request *request)
+{
+	teardown_begin(request->device, "its deletion was asked for", on_gone, request);
+}
+
+static void on_resized(int res, const void *buf, size_t len, void *user_data)
+{
+	Request *request = user_data;
+
+	if (res < 0) {
+		request_fail(request, error_from_kernel(res, "change a device's size"));
+		return;
+	}
+	device_set_size(request->device, request->size);
+	request_return(request, NULL, NULL);
+}
+
+static void resize(Request *request)
+{
+	const Device *device = request->device;
+	struct ublk_control_cmd cmd = {
+		.op = UBLK_U_CMD_UPDATE_SIZE,
+		.dev_id = device->id,
+		.queue_id = UBLK_QUEUE_NONE,
+		.data = request->size >> 9,
+		.personality = creds_get_personality(device->creds),
+		.timeout_ms = settings()->stop_ms,
+	};
+	GError *error = NULL;
+
+	if (!kernel_command(&cmd, NULL, on_resized, request, &error))
+		request_fail(request, error);
+}
+
+static void on_size_authorized(AuthorityAnswer answer, const char *reason, gpointer user_data)
+{
+	Request *request = user_data;
+	GError *error = NULL;
+
+	if (answer == AUTHORITY_NO ||
+	    (answer == AUTHORITY_CHALLENGE && !request->device->prompted && !request->prompted))
+		request_fail(request, g_error_new(UBLK_ERROR, UBLK_ERROR_ACCESS_DENIED,
+						  "not authorized to have a device of "
+						  "%" G_GUINT64_FORMAT " bytes: %s",
+						  request->size, reason));
+	else if (!check_resize(request, &error))
+		request_fail(request, error);
+	else
+		resize(request);
+}
+
+/* A rule on the size of new devices is not got round by making them larger afterwards. */
+static void act_resize(Request *request)
+{
+	if (!(request->device->flags & UBLK_F_UPDATE_SIZE)) {
+		request_fail(request, g_error_new(UBLK_ERROR, UBLK_ERROR_NOT_SUPPORTED,
+						  "this kernel's ublk driver cannot change the size of "
+						  "device %u (feature \"update-size\", Linux 6.16)",
+						  request->device->id));
+		return;
+	}
+	authority_check(request->caller,
+			request->device->beyond ? UBLK_ACTION_CREATE_BEYOND : UBLK_ACTION_CREATE,
+			request_describe(request, request->device, request->size), FALSE, NULL,
+			on_size_authorized, request);
+}
+
+static void act_get_backing_file(Request *request)
+{
+	const char *path = request->device->backing;
+
+	request_return(request, g_variant_new("(s)", path ? path : ""), NULL);
+}
+
+static const RequestMethod method_start = { "start", OPTIONS_START, check_start, make_start };
+static const RequestMethod method_stop = { "stop", OPTIONS_NONE, check_live, act_stop };
+static const RequestMethod method_delete = { "delete", OPTIONS_NONE, NULL, act_delete };
+static const RequestMethod method_resize = { "resize", OPTIONS_NONE, check_resize, act_resize };
+static const RequestMethod method_get_backing_file = { "read the backing file of", OPTIONS_NONE,
+						       NULL, act_get_backing_file };
+
+static gboolean handle_start(UblkBusDevice *object, GDBusMethodInvocation *invocation,
+			     GUnixFDList *fds, GVariant *options, gpointer device)
+{
+	return request_begin(&method_start, invocation, device, options, NULL, 0);
+}
+
+static gboolean handle_stop(UblkBusDevice *object, GDBusMethodInvocation *invocation,
+			    GVariant *options, gpointer device)
+{
+	return request_begin(&method_stop, invocation, device, options, NULL, 0);
+}
+
+static gboolean handle_delete(UblkBusDevice *object, GDBusMethodInvocation *invocation,
+			      GVariant *options, gpointer device)
+{
+	return request_begin(&method_delete, invocation, device, options, NULL, 0);
+}
+
+static gboolean handle_resize(UblkBusDevice *object, GDBusMethodInvocation *invocation,
+			      guint64 size, GVariant *options, gpointer device)
+{
+	return request_begin(&method_resize, invocation, device, options, NULL, size);
+}
+
+static gboolean handle_get_backing_file(UblkBusDevice *object, GDBusMethodInvocation *invocation,
+					GVariant *options, gpointer device)
+{
+	return request_begin(&method_get_backing_file, invocation, device, options, NULL, 0);
+}
+
+void methods_connect(Device *device)
+{
+	static const struct {
+		const char *signal;
+		GCallback handler;
+	} all[] = {
+		{ "handle-start", G_CALLBACK(handle_start) },
+		{ "handle-stop", G_CALLBACK(handle_stop) },
+		{ "handle-delete", G_CALLBACK(handle_delete) },
+		{ "handle-resize", G_CALLBACK(handle_resize) },
+		{ "handle-get-backing-file", G_CALLBACK(handle_get_backing_file) },
+	};
+
+	for (gsize i = 0; i < G_N_ELEMENTS(all); i++)
+		g_signal_connect(device->bus, all[i].signal, all[i].handler, device);
+}

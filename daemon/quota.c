@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "quota.h"
+
+#include <unistd.h>
+
+#include "daemon.h"
+#include "device.h"
+#include "error.h"
+
+/*
+ * What the kernel allocates for one request of a queue: the request with its driver's part, the
+ * descriptor, the io slot. Somewhat more than was measured; the buffers are the server's own memory.
+ */
+#define TAG_COST 1024
+
+/* A bucket that fills with creations-per-minute and holds no more than that. */
+typedef struct {
+	double tokens;
+	gint64 at; /* monotonic, microseconds */
+} Bucket;
+
+static GHashTable *buckets; /* uid → Bucket */
+
+static gboolean is_full(gpointer key, gpointer value, gpointer now)
+{
+	Bucket *bucket = value;
+
+	return *(gint64 *) now - bucket->at >= 60 * G_USEC_PER_SEC;
+}
+
+static Bucket *bucket_get(uid_t uid)
+{
+	double rate = settings()->creations_per_minute;
+	gint64 now = g_get_monotonic_time();
+	Bucket *bucket;
+
+	if (!buckets)
+		buckets = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	/* after a minute a bucket is full again, as a new one would be */
+	g_hash_table_foreach_remove(buckets, is_full, &now);
+	bucket = g_hash_table_lookup(buckets, GUINT_TO_POINTER(uid));
+	if (!bucket) {
+		bucket = g_new(Bucket, 1);
+		bucket->tokens = rate;
+		bucket->at = now;
+		g_hash_table_insert(buckets, GUINT_TO_POINTER(uid), bucket);
+	}
+	bucket->tokens =
+		MIN(rate, bucket->tokens + rate * (double) (now - bucket->at) / (60.0 * G_USEC_PER_SEC));
+	bucket->at = now;
+	return bucket;
+}
+
+static guint64 queue_memory(guint32 queues, guint32 depth)
+{
+	/* the driver makes no more queues than there are processors */
+	glong cpus = sysconf(_SC_NPROCESSORS_CONF);
+
+	return (guint64) MIN(queues, (guint32) MAX(cpus, 1)) * depth * TAG_COST;
+}
+
+gboolean quota_check(uid_t uid, guint32 queues, guint32 depth, gboolean *beyond, char **why,
+		      GError **error)
+{
+	const Settings *limits = settings();
+	g_autoptr(GList) devices = device_list();
+	guint64 memory = queue_memory(queues, depth);
+	guint own = 0, total = 0;
+
+	for (GList *l = devices; l; l = l->next) {
+		const Device *device = l->data;
+
+		total++;
+		if (device->uid != uid)
+			continue;
+		own++;
+		memory += queue_memory(device->queues, device->depth);
+	}
+	*beyond = FALSE;
+	*why = NULL;
+	if (total >= limits->devices_total) {
+		g_set_error(error, UBLK_ERROR, UBLK_ERROR_LIMIT_EXCEEDED,
+			    "there are %u devices, and no more than %u are allowed in all "
+			    "(devices-total in ublkd.conf)",
+			    total, limits->devices_total);
+		return FALSE;
+	}
+	if (bucket_get(uid)->tokens < 1) {
+		g_set_error(error, UBLK_ERROR, UBLK_ERROR_LIMIT_EXCEEDED,
+			    "user %u makes more than %u devices in a minute "
+			    "(creations-per-minute in ublkd.conf); wait a moment",
+			    uid, limits->creations_per_minute);
+		return FALSE;
+	}
+	if (own >= limits->devices_per_user)
+		*why = g_strdup_printf("user %u has %u devices, and the limit is %u "
+				       "(devices-per-user in ublkd.conf)",
+				       uid, own, limits->devices_per_user);
+	else if (memory > limits->queue_memory_per_user)
+		*why = g_strdup_printf("the queues of user %u would take %" G_GUINT64_FORMAT
+				       " bytes of kernel memory, and the limit is %" G_GUINT64_FORMAT
+				       " (queue-memory-per-user in ublkd.conf)",
+				       uid, memory, limits->queue_memory_per_user);
+	*beyond = *why != NULL;
+	return TRUE;
+}
+
+void quota_note_creation(uid_t uid)
+{
+	bucket_get(uid)->tokens -= 1;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How much a user may have. Counted from the devices that there are, so it cannot drift. */
+#pragma once
+
+#include <glib.h>
+#include <sys/types.h>
+
+/*
+ * May user `uid` make one more device with queues x depth requests? FALSE with LimitExceeded where
+ * nobody may go beyond; else *beyond says whether it takes the stronger authorization, and *why (to
+ * be freed) which limit.
+ */
+gboolean quota_check(uid_t uid, guint32 queues, guint32 depth, gboolean *beyond, char **why,
+		      GError **error);
+
+/* One creation of this user begins: counts against creations-per-minute. */
+void quota_note_creation(uid_t uid);

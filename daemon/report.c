@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "report.h"
+
+#include <errno.h>
+#include <glib-unix.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "descriptor.h"
+#include "error.h"
+#include "options.h"
+
+/* One datagram; a longer one is cut off and then refused. */
+#define MAX_REPORT 4096
+
+typedef struct {
+	int fd;
+	uid_t uid;
+	guint readable, deadline, idle;
+	GCancellable *cancellable;
+	gulong handler;
+	ReportDone done;
+	gpointer user_data;
+} Wait;
+
+static void wait_end(Wait *wait, const struct ublk_limits *limits, pid_t pid, const GError *error)
+{
+	g_clear_handle_id(&wait->readable, g_source_remove);
+	g_clear_handle_id(&wait->deadline, g_source_remove);
+	g_clear_handle_id(&wait->idle, g_source_remove);
+	if (wait->cancellable) {
+		g_signal_handler_disconnect(wait->cancellable, wait->handler);
+		g_object_unref(wait->cancellable);
+	}
+	descriptor_close_later(wait->fd);
+	wait->done(limits, pid, error, wait->user_data);
+	g_free(wait);
+}
+
+/* What a server says about why it could not start. */
+static GError *parse_failure(char **lines)
+{
+	const char *text = NULL;
+
+	for (; *lines; lines++)
+		if (g_str_has_prefix(*lines, "ERROR="))
+			text = *lines + strlen("ERROR=");
+	return g_error_new(UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT, "the server cannot start: %s",
+			   text ? text : "it does not say why");
+}
+
+static void parse(Wait *wait, char *text, gsize len, pid_t pid)
+{
+	g_auto(GStrv) lines = NULL;
+	g_autoptr(GError) error = NULL;
+	struct ublk_limits limits;
+
+	/* a string that goes into messages, and no NUL in the middle that hides the rest */
+	if (strlen(text) != len || !g_utf8_validate(text, (gssize) len, NULL)) {
+		error = g_error_new_literal(UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
+					    "the server's report is not text");
+		wait_end(wait, NULL, 0, error);
+		return;
+	}
+	lines = g_strsplit(text, "\n", -1);
+	if (!g_str_equal(lines[0], "READY=1"))
+		error = parse_failure(lines);
+	else if (!options_parse_report(lines + 1, &limits, &error))
+		g_prefix_error(&error, "the report is wrong: ");
+	wait_end(wait, error ? NULL : &limits, pid, error);
+}
+
+static gboolean on_readable(gint fd, GIOCondition condition, gpointer user_data)
+{
+	Wait *wait = user_data;
+	char text[MAX_REPORT + 1];
+	union {
+		struct cmsghdr align;
+		/* room for credentials alone: descriptors that come along are dropped by the kernel */
+		char bytes[CMSG_SPACE(sizeof(struct ucred))];
+	} control;
+	struct iovec iov = { text, MAX_REPORT };
+	struct msghdr message = { .msg_iov = &iov,
+				  .msg_iovlen = 1,
+				  .msg_control = control.bytes,
+				  .msg_controllen = sizeof(control.bytes) };
+	g_autoptr(GError) error = NULL;
+	struct ucred sender = { 0 };
+	ssize_t len;
+
+	len = recvmsg(wait->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (len < 0 && (errno == EAGAIN || errno == EINTR))
+		return G_SOURCE_CONTINUE;
+	wait->readable = 0;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); len > 0 && c; c = CMSG_NXTHDR(&message, c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS &&
+		    c->cmsg_len >= CMSG_LEN(sizeof(sender)))
+			memcpy(&sender, CMSG_DATA(c), sizeof(sender));
+	if (len <= 0)
+		error = g_error_new_literal(UBLK_ERROR, UBLK_ERROR_INVALID_STATE,
+					    "the server ended before it was ready (its messages are in "
+					    "the journal)");
+	else if (message.msg_flags & MSG_TRUNC)
+		error = g_error_new_literal(UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
+					    "the server's report is too long");
+	else if (sender.pid && sender.uid != wait->uid)
+		error = g_error_new(UBLK_ERROR, UBLK_ERROR_ACCESS_DENIED,
+				    "the report is from a process of user %u, not %u", sender.uid,
+				    wait->uid);
+	if (error) {
+		wait_end(wait, NULL, 0, error);
+		return G_SOURCE_REMOVE;
+	}
+	text[len] = '\0';
+	parse(wait, text, (gsize) len, sender.pid);
+	return G_SOURCE_REMOVE;
+}
+
+static gboolean on_deadline(gpointer user_data)
+{
+	Wait *wait = user_data;
+	g_autoptr(GError) error = g_error_new_literal(UBLK_ERROR, UBLK_ERROR_TIMED_OUT,
+						      "the server was not ready in time");
+
+	wait->deadline = 0;
+	wait_end(wait, NULL, 0, error);
+	return G_SOURCE_REMOVE;
+}
+
+static gboolean on_cancelled_idle(gpointer user_data)
+{
+	Wait *wait = user_data;
+	g_autoptr(GError) error = g_error_new_literal(G_IO_ERROR, G_IO_ERROR_CANCELLED, "cancelled");
+
+	wait->idle = 0;
+	wait_end(wait, NULL, 0, error);
+	return G_SOURCE_REMOVE;
+}
+
+static void on_cancelled(GCancellable *cancellable, gpointer user_data)
+{
+	Wait *wait = user_data;
+
+	if (!wait->idle)
+		wait->idle = g_idle_add(on_cancelled_idle, wait);
+}
+
+void report_wait(int fd, uid_t uid, guint timeout_ms, GCancellable *cancellable, ReportDone done,
+		 gpointer user_data)
+{
+	Wait *wait = g_new0(Wait, 1);
+
+	wait->fd = fd;
+	wait->uid = uid;
+	wait->done = done;
+	wait->user_data = user_data;
+	wait->readable = g_unix_fd_add(fd, G_IO_IN | G_IO_HUP | G_IO_ERR, on_readable, wait);
+	wait->deadline = g_timeout_add(timeout_ms, on_deadline, wait);
+	if (cancellable) {
+		wait->cancellable = g_object_ref(cancellable);
+		wait->handler = g_signal_connect(cancellable, "cancelled",
+						 G_CALLBACK(on_cancelled), wait);
+		if (g_cancellable_is_cancelled(cancellable))
+			on_cancelled(cancellable, wait);
+	}
+}
+
+gboolean report_open(int *ours, int *theirs, GError **error)
+{
+	static const int on = 1;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		g_set_error(error, UBLK_ERROR, UBLK_ERROR_LIMIT_EXCEEDED,
+			    "cannot make a socket for the server's report: %s", g_strerror(errno));
+		return FALSE;
+	}
+	/* before anything can be sent, so that the kernel notes each sender's pid and uid */
+	setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+	*ours = pair[0];
+	*theirs = pair[1];
+	return TRUE;
+}
+
+gboolean report_send_file(int ours, const char *path, int fd, GError **error)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { (void *) (path ? path : "-"), path ? strlen(path) : 1 };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (fd >= 0) {
+		struct cmsghdr *c = &control.align;
+
+		message.msg_control = control.bytes;
+		message.msg_controllen = sizeof(control.bytes);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(fd));
+		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	}
+	if (sendmsg(ours, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		return TRUE;
+	g_set_error(error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
+		    "cannot hand the backing file to the server: %s", g_strerror(errno));
+	return FALSE;
+}
+
+gboolean report_check_socket(int fd, GError **error)
+{
+	int domain = 0, type = 0;
+	socklen_t len = sizeof(int);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && domain == AF_UNIX &&
+	    type == SOCK_SEQPACKET)
+		return TRUE;
+	g_set_error_literal(error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
+			    "option \"report\" must be a UNIX socket of type SOCK_SEQPACKET");
+	return FALSE;
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "request.h"
+
+#include <errno.h>
+
+#include "authority.h"
+#include "daemon.h"
+#include "descriptor.h"
+#include "error.h"
+#include "kernel.h"
+#include "kernel/ublk-node.h"
+
+/*
+ * Calls under way at once: of one connection to the bus, of one user, in all. An honest program has
+ * a few; each costs memory and maybe a process, and nobody else's calls may suffer from a flood.
+ */
+#define MAX_PER_SENDER 64
+#define MAX_PER_USER   128
+#define MAX_TOTAL      1024
+
+static GList *requests; /* all that are under way */
+
+static void request_free(Request *request)
+{
+	requests = g_list_remove(requests, request);
+	descriptor_close_list_later(request->fds);
+	g_clear_object(&request->fds);
+	options_free(request->options);
+	caller_free(request->caller);
+	g_clear_pointer(&request->device, device_unref);
+	g_clear_pointer(&request->dict, g_variant_unref);
+	g_free(request->text);
+	g_free(request->limit);
+	g_free(request);
+}
+
+void request_return(Request *request, GVariant *value, GUnixFDList *fds)
+{
+	g_dbus_method_invocation_return_value_with_unix_fd_list(request->invocation, value, fds);
+	request_free(request);
+}
+
+void request_fail(Request *request, GError *error)
+{
+	g_message("%s of %s refused to user %d: %s", request->method->operation,
+		  g_dbus_method_invocation_get_object_path(request->invocation),
+		  request->caller ? (int) request->caller->uid : -1, error->message);
+	g_dbus_method_invocation_return_gerror(request->invocation, error);
+	g_error_free(error);
+	request_free(request);
+}
+
+static void add_detail(GVariantBuilder *details, const char *key, const char *value)
+{
+	g_variant_builder_add(details, "{ss}", key, value ? value : "");
+}
+
+static void add_number(GVariantBuilder *details, const char *key, guint64 value)
+{
+	char text[32];
+
+	g_snprintf(text, sizeof(text), "%" G_GUINT64_FORMAT, value);
+	add_detail(details, key, text);
+}
+
+GVariant *request_describe(const Request *request, const Device *device, guint64 size)
+{
+	const Options *options = request->options;
+	char node[UBLK_NODE_PATH_MAX] = "";
+	GVariantBuilder details;
+
+	if (device)
+		ublk_node_path(UBLK_NODE_BLOCK, device->id, node);
+	g_variant_builder_init(&details, G_VARIANT_TYPE("a{ss}"));
+	add_detail(&details, "operation", request->method->operation);
+	add_detail(&details, "target", device ? device->target : request->text);
+	add_detail(&details, "name", device ? device->name : options->name);
+	add_detail(&details, "device", node);
+	add_detail(&details, "backing", device ? device->backing : options->file);
+	if (size)
+		add_number(&details, "size", size);
+	else
+		add_detail(&details, "size", "");
+	add_number(&details, "owner", device ? device->uid : request->caller->uid);
+	add_number(&details, "queues", device ? device->queues : options->queues);
+	add_number(&details, "depth", device ? device->depth : options->depth);
+	add_detail(&details, "read-only", options->limits.read_only ? "true" : "false");
+	return g_variant_builder_end(&details);
+}
+
+/* Arguments and circumstances, before and after the time that authorization takes. */
+static gboolean check(Request *request, GError **error)
+{
+	const Device *device = request->device;
+
+	if (device && device_lookup(device->id) != device) {
+		g_set_error(error, UBLK_ERROR, UBLK_ERROR_NOT_FOUND, "device %u is gone",
+			    device->id);
+		return FALSE;
+	}
+	if (device)
+		request->action = device->uid == request->caller->uid ? UBLK_ACTION_MANAGE_OWN :
+									UBLK_ACTION_MANAGE_OTHERS;
+	return !request->method->check || request->method->check(request, error);
+}
+
+static void act(Request *request)
+{
+	GError *error = NULL;
+
+	if (check(request, &error))
+		request->method->act(request);
+	else
+		request_fail(request, error);
+}
+
+static void on_judged(int res, const void *buf, size_t len, void *user_data)
+{
+	Request *request = user_data;
+
+	if (res < 0)
+		request_fail(request, error_from_kernel(res, "let the caller at the device"));
+	else if (len < sizeof(struct ublksrv_ctrl_dev_info) ||
+		 !device_matches(request->device, buf))
+		request_fail(request, g_error_new(UBLK_ERROR, UBLK_ERROR_NOT_FOUND,
+						  "device %u is another one by now",
+						  request->device->id));
+	else
+		act(request);
+}
+
+static void on_creds(Creds *creds, const GError *error, gpointer user_data)
+{
+	Request *request = user_data;
+	struct ublksrv_ctrl_dev_info info = { 0 };
+	struct ublk_control_cmd cmd = {
+		.op = UBLK_U_CMD_GET_DEV_INFO2,
+		.dev_id = request->device->id,
+		.queue_id = UBLK_QUEUE_NONE,
+		.buf = &info,
+		.len = sizeof(info),
+		.timeout_ms = settings()->stop_ms,
+	};
+	GError *local = NULL;
+
+	if (error) {
+		request_fail(request, g_error_copy(error));
+		return;
+	}
+	cmd.personality = creds_get_personality(creds);
+	if (!kernel_command(&cmd, NULL, on_judged, request, &local))
+		request_fail(request, local);
+	/* the kernel has taken the credentials with the command */
+	creds_unref(creds);
+}
+
+/*
+ * Let the kernel judge, before anything is done about a device: is the caller allowed at it, and is it
+ * still the same one? For somebody else's device, which polkit has allowed to an administrator, the
+ * question is put as the owner.
+ */
+static void judge(Request *request)
+{
+	const Caller *caller = request->caller;
+	Device *device = request->device;
+
+	if (caller->uid == device->uid)
+		creds_acquire(caller->uid, caller->gid, caller->groups, caller->n_groups, on_creds,
+			      request);
+	else
+		creds_acquire(device->uid, device->gid, NULL, 0, on_creds, request);
+}
+
+static void proceed(Request *request)
+{
+	/* a device that the kernel does not have (any more) has nothing to judge by */
+	if (request->device && request->device->added && !request->device->teardown)
+		judge(request);
+	else
+		act(request);
+}
+
+static void on_authorized(AuthorityAnswer answer, const char *reason, gpointer user_data)
+{
+	Request *request = user_data;
+
+	if (answer == AUTHORITY_YES || answer == AUTHORITY_YES_BY_PROMPT) {
+		request->prompted = answer == AUTHORITY_YES_BY_PROMPT;
+		proceed(request);
+	} else if (request->limit) {
+		request_fail(request, g_error_new(UBLK_ERROR, UBLK_ERROR_LIMIT_EXCEEDED, "%s; %s",
+						  request->limit, reason));
+	} else {
+		request_fail(request, g_error_new(UBLK_ERROR,
+						  answer == AUTHORITY_CHALLENGE ?
+							  UBLK_ERROR_INTERACTIVE :
+							  UBLK_ERROR_ACCESS_DENIED,
+						  "not authorized to %s: %s",
+						  request->method->operation, reason));
+	}
+}
+
+static gboolean interactive(const Request *request)
+{
+	GDBusMessage *message = g_dbus_method_invocation_get_message(request->invocation);
+
+	return (g_dbus_message_get_flags(message) &
+		G_DBUS_MESSAGE_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION) != 0;
+}
+
+static void on_identified(Caller *caller, const GError *error, gpointer user_data)
+{
+	Request *request = user_data;
+	GError *local = NULL;
+	guint of_user = 0;
+
+	if (!caller) {
+		request_fail(request, g_error_copy(error));
+		return;
+	}
+	request->caller = caller;
+	for (GList *l = requests; l; l = l->next) {
+		const Request *other = l->data;
+
+		of_user += other->caller && other->caller->uid == caller->uid;
+	}
+	if (of_user > MAX_PER_USER) {
+		request_fail(request, g_error_new(UBLK_ERROR, UBLK_ERROR_LIMIT_EXCEEDED,
+						  "user %u has more than %d calls under way",
+						  caller->uid, MAX_PER_USER));
+		return;
+	}
+	request->options =
+		options_parse(request->method->options, request->dict, request->fds, &local);
+	/* what was wanted of it is duplicated */
+	descriptor_close_list_later(request->fds);
+	if (!request->options || !check(request, &local)) {
+		request_fail(request, local);
+		return;
+	}
+	if (!request->action)
+		proceed(request);
+	else
+		authority_check(caller, request->action,
+				request_describe(request, request->device,
+						 request->size ? request->size :
+								 request->options->limits.size),
+				interactive(request), NULL, on_authorized, request);
+}
+
+gboolean request_begin(const RequestMethod *method, GDBusMethodInvocation *invocation,
+		       Device *device, GVariant *dict, const char *text, guint64 size)
+{
+	const char *sender = g_dbus_method_invocation_get_sender(invocation);
+	GDBusMessage *message = g_dbus_method_invocation_get_message(invocation);
+	GUnixFDList *fds = g_dbus_message_get_unix_fd_list(message);
+	Request *request = g_new0(Request, 1);
+	guint total = 0, of_sender = 0;
+
+	request->method = method;
+	request->invocation = invocation;
+	request->device = device ? device_ref(device) : NULL;
+	request->dict = g_variant_ref(dict);
+	request->fds = fds ? g_object_ref(fds) : NULL;
+	request->text = g_strdup(text);
+	request->size = size;
+	requests = g_list_prepend(requests, request);
+	for (GList *l = requests; l; l = l->next) {
+		const Request *other = l->data;
+
+		total++;
+		of_sender += g_str_equal(
+			g_dbus_method_invocation_get_sender(other->invocation), sender);
+	}
+	if (total > MAX_TOTAL || of_sender > MAX_PER_SENDER)
+		request_fail(request, g_error_new_literal(UBLK_ERROR, UBLK_ERROR_LIMIT_EXCEEDED,
+							  "too many calls are under way"));
+	else
+		caller_identify(bus(), sender, on_identified, request);
+	return TRUE;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One method call, and the one gate that all of them pass: who calls, are the arguments right, may the
+ * caller do it (polkit), is the device still the one that was meant (the kernel, asked with the
+ * caller's own credentials). Only then the method acts. What has no RequestMethod cannot be reached.
+ */
+#pragma once
+
+#include "caller.h"
+#include "device.h"
+#include "options.h"
+
+typedef struct Request Request;
+
+typedef struct {
+	const char *operation; /* for polkit's details and the journal */
+	OptionsMethod options;
+	/*
+	 * Look at the arguments and at what they mean now, without any effect; set request->action (NULL:
+	 * needs no authorization). Called again just before the act, since time has passed. FALSE with
+	 * `error`. May be NULL for methods of a device: then the owner needs manage-own and everybody
+	 * else manage-others.
+	 */
+	gboolean (*check)(Request *request, GError **error);
+	/* Do it; ends, once, in request_return() or request_fail(). */
+	void (*act)(Request *request);
+} RequestMethod;
+
+struct Request {
+	const RequestMethod *method;
+	GDBusMethodInvocation *invocation;
+	Device *device; /* NULL for methods of the manager */
+	Caller *caller;
+	Options *options;
+	char *text; /* the method's string argument: target or name */
+	guint64 size; /* Resize's argument */
+	const char *action;
+	char *limit; /* which limit create-beyond-limits goes beyond, or NULL */
+	gboolean prompted; /* somebody typed a password for it */
+	/* of the gate's own */
+	GVariant *dict;
+	GUnixFDList *fds;
+};
+
+/*
+ * Begin; takes the invocation and, elsewhere to be closed, all descriptors of its message. `device`
+ * and `text` may be NULL. Always returns TRUE, for the skeleton.
+ */
+gboolean request_begin(const RequestMethod *method, GDBusMethodInvocation *invocation,
+		       Device *device, GVariant *dict, const char *text, guint64 size);
+
+/* The answer; frees the request. `value` is floating or NULL; fds may be NULL. */
+void request_return(Request *request, GVariant *value, GUnixFDList *fds);
+/* The same for a failure; takes `error`. */
+void request_fail(Request *request, GError *error);
+
+/* The dictionary a{ss} that rules decide on; size in bytes, 0 for "unknown". Floating. */
+GVariant *request_describe(const Request *request, const Device *device, guint64 size);

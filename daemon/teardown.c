@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "teardown.h"
+
+#include <errno.h>
+
+#include "daemon.h"
+#include "error.h"
+#include "kernel.h"
+#include "kernel/ublk-node.h"
+#include "udev.h"
+#include "units.h"
+
+/* systemd's own limit for a server (units.c), and some. */
+#define UNIT_MS 20000
+
+typedef struct {
+	TeardownDone done;
+	gpointer user_data;
+} Waiter;
+
+struct Teardown {
+	Device *device;
+	const char *reason;
+	GArray *waiters;
+	gboolean running; /* FALSE: waits for the device's job to end */
+	guint patience; /* source: how long the waiters wait for DEL_DEV */
+};
+
+static void tell_waiters(Teardown *teardown, const GError *error)
+{
+	g_autoptr(GArray) waiters = teardown->waiters;
+
+	teardown->waiters = g_array_new(FALSE, FALSE, sizeof(Waiter));
+	for (guint i = 0; i < waiters->len; i++) {
+		Waiter *waiter = &g_array_index(waiters, Waiter, i);
+
+		waiter->done(error, waiter->user_data);
+	}
+}
+
+/* `error` is taken; NULL: the device is gone. */
+static void teardown_end(Teardown *teardown, GError *error)
+{
+	Device *device = teardown->device;
+
+	g_clear_handle_id(&teardown->patience, g_source_remove);
+	if (error) {
+		g_warning("device %u (\"%s\") cannot be taken away: %s", device->id, device->name,
+			  error->message);
+		device_set_state(device, UBLK_STATE_DEAD);
+	} else {
+		device_forget(device);
+	}
+	device->teardown = NULL;
+	tell_waiters(teardown, error);
+	g_array_unref(teardown->waiters);
+	g_clear_error(&error);
+	g_free(teardown);
+	device_unref(device);
+}
+
+static gboolean command(Device *device, guint32 op, guint timeout_ms, ublk_control_done done,
+			gpointer user_data, GError **error)
+{
+	struct ublk_control_cmd cmd = {
+		.op = op,
+		.dev_id = device->id,
+		.queue_id = UBLK_QUEUE_NONE,
+		.personality = creds_get_personality(device->creds),
+		.timeout_ms = timeout_ms,
+	};
+
+	return kernel_command(&cmd, NULL, done, user_data, error);
+}
+
+static void on_block_gone(const GError *error, gpointer user_data)
+{
+	Teardown *teardown = user_data;
+
+	if (error)
+		g_warning("%s", error->message);
+	teardown_end(teardown, NULL);
+}
+
+static void on_char_gone(const GError *error, gpointer user_data)
+{
+	Teardown *teardown = user_data;
+
+	if (error)
+		g_warning("%s", error->message);
+	udev_wait_gone(UBLK_NODE_BLOCK, teardown->device->id, settings()->udev_ms, on_block_gone,
+		       teardown);
+}
+
+static void on_deleted(int res, const void *buf, size_t len, void *user_data)
+{
+	Teardown *teardown = user_data;
+
+	g_clear_handle_id(&teardown->patience, g_source_remove);
+	/* -ENOENT: no node to judge by, somebody else deleted it; -ENODEV: nor a device */
+	if (res < 0 && res != -ENODEV && res != -ENOENT) {
+		teardown_end(teardown, error_from_kernel(res, "delete the device"));
+		return;
+	}
+	udev_wait_gone(UBLK_NODE_CHAR, teardown->device->id, settings()->udev_ms, on_char_gone,
+		       teardown);
+}
+
+/*
+ * DEL_DEV waits for the last one that holds /dev/ublkcN, and cannot be asked a second time: its first
+ * act takes away the node by which the second would be judged. So it gets no deadline; those who wait
+ * for it do. The device keeps its place in its owner's limits meanwhile: the kernel has it still.
+ */
+static gboolean on_impatient(gpointer user_data)
+{
+	Teardown *teardown = user_data;
+	Device *device = teardown->device;
+	g_autofree char *who = device->server_pid ?
+				       g_strdup_printf("process %d", device->server_pid) :
+				       g_strdup("a process");
+	g_autoptr(GError) error = g_error_new(
+		UBLK_ERROR, UBLK_ERROR_BUSY,
+		"%s still holds /dev/ublkc%u; the device goes as soon as that ends", who,
+		device->id);
+
+	teardown->patience = 0;
+	device_set_state(device, UBLK_STATE_DEAD);
+	tell_waiters(teardown, error);
+	return G_SOURCE_REMOVE;
+}
+
+static void delete_device(Teardown *teardown)
+{
+	GError *error = NULL;
+
+	if (!command(teardown->device, UBLK_U_CMD_DEL_DEV, UBLK_NO_TIMEOUT, on_deleted, teardown,
+		     &error)) {
+		teardown_end(teardown, error);
+		return;
+	}
+	teardown->patience = g_timeout_add(settings()->stop_ms, on_impatient, teardown);
+}
+
+static void on_unit_stopped(const GError *error, gpointer user_data)
+{
+	Teardown *teardown = user_data;
+
+	if (error)
+		g_warning("%s", error->message);
+	delete_device(teardown);
+}
+
+/*
+ * STOP_DEV came first, since it writes back what the block device still caches, through the server.
+ * Where it came too late or failed, ending the server ends the I/O, and DEL_DEV does the rest.
+ */
+static void on_io_stopped(int res, const void *buf, size_t len, void *user_data)
+{
+	Teardown *teardown = user_data;
+	Device *device = teardown->device;
+
+	if (res < 0 && res != -ENODEV && res != -ENOENT)
+		g_message("device %u: the kernel did not stop its I/O: %s", device->id,
+			  g_strerror(-res));
+	if (device->unit)
+		units_stop(device->unit, UNIT_MS, on_unit_stopped, teardown);
+	else
+		delete_device(teardown);
+}
+
+static void on_creds(Creds *creds, const GError *error, gpointer user_data)
+{
+	Teardown *teardown = user_data;
+	Device *device = teardown->device;
+	GError *local = NULL;
+
+	if (error) {
+		teardown_end(teardown, g_error_copy(error));
+		return;
+	}
+	g_clear_pointer(&device->creds, creds_unref);
+	device->creds = creds;
+	if (!command(device, UBLK_U_CMD_STOP_DEV, settings()->stop_ms, on_io_stopped, teardown,
+		     &local))
+		teardown_end(teardown, local);
+}
+
+static gboolean on_never_added(gpointer user_data)
+{
+	teardown_end(user_data, NULL);
+	return G_SOURCE_REMOVE;
+}
+
+static void run(Teardown *teardown)
+{
+	Device *device = teardown->device;
+
+	teardown->running = TRUE;
+	g_message("device %u (\"%s\") of user %u goes: %s", device->id, device->name, device->uid,
+		  teardown->reason);
+	if (!device->added) {
+		g_idle_add(on_never_added, teardown);
+		return;
+	}
+	device_unbind_sender(device);
+	device_set_state(device, UBLK_STATE_STOPPING);
+	if (device->creds)
+		on_creds(creds_ref(device->creds), NULL, teardown);
+	else
+		creds_acquire(device->uid, device->gid, NULL, 0, on_creds, teardown);
+}
+
+void teardown_begin(Device *device, const char *reason, TeardownDone done, gpointer user_data)
+{
+	Teardown *teardown = device->teardown;
+	Waiter waiter = { done, user_data };
+
+	if (!teardown) {
+		teardown = g_new0(Teardown, 1);
+		teardown->device = device_ref(device);
+		teardown->reason = reason;
+		teardown->waiters = g_array_new(FALSE, FALSE, sizeof(Waiter));
+		device->teardown = teardown;
+	}
+	if (done)
+		g_array_append_val(teardown->waiters, waiter);
+	if (teardown->running)
+		return;
+	if (device->job)
+		job_cancel(device->job, g_error_new(UBLK_ERROR, UBLK_ERROR_INVALID_STATE,
+						    "the device was taken away meanwhile: %s",
+						    teardown->reason));
+	else
+		run(teardown);
+}
+
+void teardown_job_ended(Device *device)
+{
+	if (device->teardown && !device->teardown->running)
+		run(device->teardown);
+}
+
+typedef struct {
+	TeardownDone done;
+	gpointer user_data;
+} Stop;
+
+static void on_stopped(int res, const void *buf, size_t len, void *user_data)
+{
+	g_autofree Stop *stop = user_data;
+	g_autoptr(GError) error = NULL;
+
+	if (res < 0)
+		error = error_from_kernel(res, "stop the device");
+	stop->done(error, stop->user_data);
+}
+
+void teardown_stop(Device *device, TeardownDone done, gpointer user_data)
+{
+	g_autoptr(GError) error = NULL;
+	Stop *stop = g_new(Stop, 1);
+
+	stop->done = done;
+	stop->user_data = user_data;
+	device_set_state(device, UBLK_STATE_STOPPING);
+	if (!command(device, UBLK_U_CMD_STOP_DEV, settings()->stop_ms, on_stopped, stop, &error)) {
+		done(error, user_data);
+		g_free(stop);
+	}
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The servers of managed devices, as transient units of systemd. */
+#pragma once
+
+#include <gio/gio.h>
+#include <sys/types.h>
+
+typedef void (*UnitsDone)(const GError *error, gpointer user_data);
+
+void units_init(GDBusConnection *bus);
+void units_quit(void);
+
+/* The name of the unit for a device number; free with g_free(). */
+char *units_name(guint32 dev_id);
+
+/*
+ * Have systemd run `argv` as uid:gid, with `stdin_fd` (stays the caller's) as its standard input, in
+ * the user's slice, confined to what a server needs. `done` comes from the main loop when systemd has
+ * taken the job; how the server fares is told by its report.
+ */
+void units_start(const char *unit, guint32 dev_id, uid_t uid, gid_t gid, const char *const *argv,
+		 int stdin_fd, GCancellable *cancellable, UnitsDone done, gpointer user_data);
+
+/*
+ * A unit of an earlier run of this service, to be waited for by units_wait_gone() like our own.
+ */
+void units_adopt(const char *unit);
+
+/*
+ * Stop it (systemd kills what does not leave) and wait until systemd has forgotten it, so that the
+ * name is free. `done` comes from the main loop, with TimedOut after timeout_ms; a unit that is gone
+ * already is no error.
+ */
+void units_stop(const char *unit, guint timeout_ms, UnitsDone done, gpointer user_data);
