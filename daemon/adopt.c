@@ -31,7 +31,7 @@ static void one_done(void)
 
 static Adoption *adoption_of(Job *job)
 {
-	return (Adoption *) job;
+	return (Adoption *)job;
 }
 
 static void on_node(const GError *error, gpointer user_data)

@@ -11,8 +11,8 @@ typedef struct {
 	char *sender, *action;
 	uid_t uid;
 	GVariant *details;
-	gboolean interactive; /* wanted */
-	gboolean prompting; /* this check holds one of the places for dialogs */
+	gboolean interactive;      /* wanted */
+	gboolean prompting;        /* this check holds one of the places for dialogs */
 	GCancellable *cancellable; /* the request's */
 	gulong handler;
 	GCancellable *call; /* of the call under way */
@@ -24,8 +24,8 @@ typedef struct {
 } Check;
 
 /*
- * How long polkit may take to answer without a dialog. A dialog is the user's to end, or its caller's
- * by leaving the bus.
+ * How long polkit may take to answer without a dialog. A dialog is the user's to end, or its
+ * caller's by leaving the bus.
  */
 #define ANSWER_MS 20000
 
@@ -79,8 +79,8 @@ static void check_ask(Check *check)
 		polkit_details_insert(details, key, value);
 	polkit_authority_check_authorization(
 		check->authority, subject, check->action, details,
-		check->prompting ? POLKIT_CHECK_AUTHORIZATION_FLAGS_ALLOW_USER_INTERACTION :
-				   POLKIT_CHECK_AUTHORIZATION_FLAGS_NONE,
+		check->prompting ? POLKIT_CHECK_AUTHORIZATION_FLAGS_ALLOW_USER_INTERACTION
+				 : POLKIT_CHECK_AUTHORIZATION_FLAGS_NONE,
 		check->call, on_checked, check);
 }
 
@@ -129,11 +129,11 @@ static void on_checked(GObject *source, GAsyncResult *result, gpointer user_data
 		check_ask(check);
 		return;
 	}
-	reason = g_strdup_printf(
-		"%s takes an administrator's password%s", check->action,
-		!check->interactive ? ", which this call does not allow to ask for" :
-		check->prompting    ? ", and none was given" :
-				      "; too many password dialogs are open already");
+	reason = g_strdup_printf("%s takes an administrator's password%s", check->action,
+				 !check->interactive ? ", which this call does not allow to ask for"
+				 : check->prompting
+					 ? ", and none was given"
+					 : "; too many password dialogs are open already");
 	check_end(check, AUTHORITY_CHALLENGE, reason);
 }
 
@@ -203,8 +203,8 @@ void authority_check(const Caller *caller, const char *action, GVariant *details
 	check->interactive = interactive;
 	if (cancellable) {
 		check->cancellable = g_object_ref(cancellable);
-		check->handler = g_signal_connect(cancellable, "cancelled",
-						  G_CALLBACK(on_cancelled), check);
+		check->handler =
+			g_signal_connect(cancellable, "cancelled", G_CALLBACK(on_cancelled), check);
 	}
 	check->done = done;
 	check->user_data = user_data;

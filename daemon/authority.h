@@ -9,8 +9,8 @@
 typedef enum {
 	AUTHORITY_YES,
 	AUTHORITY_YES_BY_PROMPT, /* somebody typed a password for it */
-	AUTHORITY_NO, /* a rule says no, or polkit cannot be asked */
-	AUTHORITY_CHALLENGE, /* a password would do, but may not be asked for */
+	AUTHORITY_NO,            /* a rule says no, or polkit cannot be asked */
+	AUTHORITY_CHALLENGE,     /* a password would do, but may not be asked for */
 } AuthorityAnswer;
 
 /*
@@ -24,8 +24,8 @@ typedef void (*AuthorityDone)(AuthorityAnswer answer, const char *reason, gpoint
  * `done` is called exactly once, from the main loop; after `cancellable` it is NO.
  *
  * Fails closed: without polkit only real root passes. And only *real* root is root: polkit says yes
- * to every uid 0, but a container's uid 0 without CAP_SYS_ADMIN in the initial user namespace is not
- * an administrator, so it is refused before polkit is asked.
+ * to every uid 0, but a container's uid 0 without CAP_SYS_ADMIN in the initial user namespace is
+ * not an administrator, so it is refused before polkit is asked.
  */
 void authority_check(const Caller *caller, const char *action, GVariant *details,
 		     gboolean interactive, GCancellable *cancellable, AuthorityDone done,

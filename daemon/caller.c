@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The bus tells the uid (from the socket's peer credentials), the pid, the groups, and from dbus 1.16
- * on a pidfd. The rest is read from /proc, which two capabilities suffice for, as long as the process
- * lives: the pidfd is asked again at the end, so all of it was one process's. Where the bus gives no
- * pidfd (Debian 12), the pid may have been given to another process since the caller connected; the
- * check that this process's uid is the caller's bounds what that can do: a user can at most be taken
- * for another of its own processes.
+ * The bus tells the uid (from the socket's peer credentials), the pid, the groups, and from
+ * dbus 1.16 on a pidfd. The rest is read from /proc, which two capabilities suffice for, as long as
+ * the process lives: the pidfd is asked again at the end, so all of it was one process's. Where the
+ * bus gives no pidfd (Debian 12), the pid may have been given to another process since the caller
+ * connected; the check that this process's uid is the caller's bounds what that can do: a user can
+ * at most be taken for another of its own processes.
  */
 #include "caller.h"
 
@@ -73,7 +73,7 @@ static const char *find_root_mount(const char *text, gsize *len)
 
 		if (sscanf(text, "%*u %*u %*u:%*u %*s %2s%n", point, &end) == 1 &&
 		    g_str_equal(point, "/")) {
-			*len = (gsize) end;
+			*len = (gsize)end;
 			return text;
 		}
 		text = strchr(text, '\n');
@@ -172,12 +172,12 @@ static Caller *caller_new(const char *sender, GVariant *credentials, GUnixFDList
 		return NULL;
 	}
 	caller->uid = uid;
-	caller->pid = (pid_t) pid;
+	caller->pid = (pid_t)pid;
 
 	if (g_variant_lookup(credentials, "ProcessFD", "h", &handle))
 		caller->pidfd = fds ? g_unix_fd_list_get(fds, handle, NULL) : -1;
 	if (caller->pidfd < 0)
-		caller->pidfd = (int) syscall(SYS_pidfd_open, caller->pid, 0);
+		caller->pidfd = (int)syscall(SYS_pidfd_open, caller->pid, 0);
 	if (caller->pidfd < 0) {
 		g_set_error(error, UBLK_ERROR, UBLK_ERROR_ACCESS_DENIED,
 			    "the calling process %d has ended", caller->pid);
@@ -224,8 +224,7 @@ static void on_credentials(GObject *source, GAsyncResult *result, gpointer user_
 	g_free(identification);
 }
 
-void caller_identify(GDBusConnection *bus, const char *sender, CallerDone done,
-		     gpointer user_data)
+void caller_identify(GDBusConnection *bus, const char *sender, CallerDone done, gpointer user_data)
 {
 	Identification *identification = g_new0(Identification, 1);
 

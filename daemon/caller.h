@@ -9,9 +9,9 @@
 #include <sys/types.h>
 
 typedef struct {
-	char *sender; /* unique name on the bus */
-	uid_t uid; /* as the bus authenticated it */
-	gid_t gid; /* the real group of its process: what the kernel records as the device's */
+	char *sender;  /* unique name on the bus */
+	uid_t uid;     /* as the bus authenticated it */
+	gid_t gid;     /* the real group of its process: what the kernel records as the device's */
 	gid_t *groups; /* supplementary ones */
 	gsize n_groups;
 	pid_t pid;
@@ -24,17 +24,18 @@ typedef struct {
 typedef void (*CallerDone)(Caller *caller, const GError *error, gpointer user_data);
 
 /* Find out who `sender` is; `done` is called exactly once, from the main loop. */
-void caller_identify(GDBusConnection *bus, const char *sender, CallerDone done,
-		     gpointer user_data);
+void caller_identify(GDBusConnection *bus, const char *sender, CallerDone done, gpointer user_data);
 void caller_free(Caller *caller);
 
-/* The real user of a process, FALSE when it has ended. Only a pidfd tells that it is the same one. */
+/*
+ * The real user of a process, FALSE when it has ended. Only a pidfd tells that it is the same one.
+ */
 gboolean caller_process_uid(pid_t pid, uid_t *uid);
 
 /*
- * The parts that need no bus, for tests: what /proc/PID/status, uid_map and mountinfo say. `host` and
- * `theirs` are texts of mountinfo. TRUE when both have the very same mount at "/": mount ids are
- * unique in the whole system, so that is the same mount namespace and no chroot.
+ * The parts that need no bus, for tests: what /proc/PID/status, uid_map and mountinfo say. `host`
+ * and `theirs` are texts of mountinfo. TRUE when both have the very same mount at "/": mount ids
+ * are unique in the whole system, so that is the same mount namespace and no chroot.
  */
 gboolean caller_same_root_mount(const char *host, const char *theirs);
 

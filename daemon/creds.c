@@ -34,7 +34,7 @@ typedef struct {
 } Acquisition;
 
 static GHashTable *registered; /* key → Creds, not owned: a Creds leaves it with its last ref */
-static GHashTable *acquiring; /* key → Acquisition, owned */
+static GHashTable *acquiring;  /* key → Acquisition, owned */
 
 static GBytes *make_key(uid_t uid, gid_t gid, const gid_t *groups, gsize n_groups)
 {
@@ -70,7 +70,7 @@ void creds_unref(Creds *creds)
 
 unsigned int creds_get_personality(const Creds *creds)
 {
-	return (unsigned int) creds->personality;
+	return (unsigned int)creds->personality;
 }
 
 static void acquisition_free(gpointer data)
@@ -99,11 +99,11 @@ static void acquisition_end(Acquisition *acquisition, int personality)
 		creds->personality = personality;
 		g_hash_table_insert(registered, creds->key, creds);
 	} else {
-		g_set_error(&error, UBLK_ERROR, UBLK_ERROR_KERNEL,
-			    "cannot act as user %u: %s", acquisition->uid,
-			    personality == -ETIMEDOUT || personality == -ECHILD ?
-				    "the process that was to do so was stopped or killed" :
-				    g_strerror(-personality));
+		g_set_error(&error, UBLK_ERROR, UBLK_ERROR_KERNEL, "cannot act as user %u: %s",
+			    acquisition->uid,
+			    personality == -ETIMEDOUT || personality == -ECHILD
+				    ? "the process that was to do so was stopped or killed"
+				    : g_strerror(-personality));
 	}
 	g_hash_table_remove(acquiring, acquisition->key);
 	for (guint i = 0; i < waiters->len; i++) {
@@ -173,8 +173,8 @@ void creds_acquire(uid_t uid, gid_t gid, const gid_t *groups, gsize n_groups, Cr
 
 	if (!registered) {
 		registered = g_hash_table_new(g_bytes_hash, g_bytes_equal);
-		acquiring = g_hash_table_new_full(g_bytes_hash, g_bytes_equal, NULL,
-						  acquisition_free);
+		acquiring =
+			g_hash_table_new_full(g_bytes_hash, g_bytes_equal, NULL, acquisition_free);
 	}
 	ctl = kernel_get(&error);
 	if (!ctl) {
@@ -199,14 +199,14 @@ void creds_acquire(uid_t uid, gid_t gid, const gid_t *groups, gsize n_groups, Cr
 	res = ublk_creds_start(ctl, uid, gid, groups, n_groups, &acquisition->child);
 	if (res < 0) {
 		acquisition_free(acquisition);
-		error = g_error_new(UBLK_ERROR, UBLK_ERROR_KERNEL, "cannot act as user %u: %s",
-				    uid, g_strerror(-res));
+		error = g_error_new(UBLK_ERROR, UBLK_ERROR_KERNEL, "cannot act as user %u: %s", uid,
+				    g_strerror(-res));
 		answer_later(waiter, NULL, error);
 		return;
 	}
 	g_array_append_val(acquisition->waiters, waiter);
-	acquisition->readable = g_unix_fd_add(acquisition->child.pidfd, G_IO_IN, on_child_exited,
-					      acquisition);
+	acquisition->readable =
+		g_unix_fd_add(acquisition->child.pidfd, G_IO_IN, on_child_exited, acquisition);
 	acquisition->deadline = g_timeout_add(CHILD_MS, on_child_late, acquisition);
 	g_hash_table_insert(acquiring, acquisition->key, acquisition);
 }

@@ -66,6 +66,19 @@ static void on_node_removed(enum ublk_node kind, guint32 dev_id)
 		teardown_begin(device, "its node has gone", NULL, NULL);
 }
 
+/*
+ * Without the driver every call is answered with what is missing. systemd has fixed which nodes
+ * this process may open when it started it, so a driver that is loaded later is of use to the next
+ * run alone; that comes with the next call.
+ */
+#define WITHOUT_DRIVER_SECONDS 10
+
+static gboolean on_without_driver(gpointer unused)
+{
+	g_main_loop_quit(the.loop);
+	return G_SOURCE_REMOVE;
+}
+
 /* From now on calls are answered. */
 static void on_adopted(void)
 {
@@ -94,8 +107,10 @@ int daemon_run(const char *conf_path)
 	udev_set_removed(on_node_removed);
 	units_init(the.bus);
 	device_init(the.objects, methods_connect);
-	if (!kernel_get(&error))
+	if (!kernel_get(&error)) {
 		g_warning("%s", error->message);
+		g_timeout_add_seconds(WITHOUT_DRIVER_SECONDS, on_without_driver, NULL);
+	}
 	adopt_all(on_adopted);
 
 	g_unix_signal_add(SIGTERM, on_signal, NULL);

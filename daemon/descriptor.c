@@ -77,8 +77,8 @@ pid_t descriptor_get_pid(int pidfd, const char *option, GError **error)
 	if (pid > 0)
 		return pid;
 	g_set_error(error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
-		    pid == -2 ? "option \"%s\" is not a pidfd" :
-				"option \"%s\" is a pidfd of a process that has ended or cannot be "
+		    pid == -2 ? "option \"%s\" is not a pidfd"
+			      : "option \"%s\" is a pidfd of a process that has ended or cannot be "
 				"seen from here",
 		    option);
 	return -1;

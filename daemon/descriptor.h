@@ -5,9 +5,9 @@
 #include <gio/gunixfdlist.h>
 
 /*
- * Close a descriptor that a caller sent, elsewhere. close() asks the file's owner: on a FUSE file it
- * waits for the FUSE server's answer, and that server may be the hostile caller. So descriptors from
- * the bus are never closed in the main loop.
+ * Close a descriptor that a caller sent, elsewhere. close() asks the file's owner: on a FUSE file
+ * it waits for the FUSE server's answer, and that server may be the hostile caller. So descriptors
+ * from the bus are never closed in the main loop.
  */
 void descriptor_close_later(int fd);
 
@@ -15,8 +15,8 @@ void descriptor_close_later(int fd);
 void descriptor_close_list_later(GUnixFDList *fds);
 
 /*
- * A duplicate (CLOEXEC, the caller's) of the descriptor that a message's handle refers to, or -1 with
- * `error`. The handle is the peer's word: below 0 or beyond the list it is refused.
+ * A duplicate (CLOEXEC, the caller's) of the descriptor that a message's handle refers to, or -1
+ * with `error`. The handle is the peer's word: below 0 or beyond the list it is refused.
  */
 int descriptor_get(GUnixFDList *fds, gint32 handle, const char *option, GError **error);
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <glib-unix.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
@@ -26,7 +27,7 @@ void device_init(GDBusObjectManagerServer *objects, void (*connect)(Device *devi
 {
 	manager = objects;
 	connect_methods = connect;
-	table = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify) device_unref);
+	table = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)device_unref);
 }
 
 Device *device_lookup(guint32 id)
@@ -173,9 +174,9 @@ static void set_flag_names(Device *device)
 	features = ublk_features(&n);
 	for (size_t i = 0; i < n; i++)
 		if (device->flags & features[i].flag)
-			g_ptr_array_add(names, (gpointer) features[i].name);
+			g_ptr_array_add(names, (gpointer)features[i].name);
 	g_ptr_array_add(names, NULL);
-	ublk_bus_device_set_flag_names(device->bus, (const char *const *) names->pdata);
+	ublk_bus_device_set_flag_names(device->bus, (const char *const *)names->pdata);
 }
 
 void device_publish(Device *device, const struct ublksrv_ctrl_dev_info *info)
@@ -208,7 +209,7 @@ void device_publish(Device *device, const struct ublksrv_ctrl_dev_info *info)
 					ublk_node_path(UBLK_NODE_CHAR, device->id, node));
 	ublk_bus_device_set_block_device(device->bus,
 					 ublk_node_path(UBLK_NODE_BLOCK, device->id, node));
-	ublk_bus_device_set_created_at(device->bus, (guint64) device->created_at);
+	ublk_bus_device_set_created_at(device->bus, (guint64)device->created_at);
 	connect_methods(device);
 
 	device->object = ublk_bus_object_skeleton_new(path);
@@ -272,9 +273,8 @@ void device_bind_sender(Device *device, GDBusConnection *bus, const char *sender
 		g_free(device->sender);
 		device->sender = g_strdup(sender);
 	}
-	device->sender_watch =
-		g_bus_watch_name_on_connection(bus, sender, G_BUS_NAME_WATCHER_FLAGS_NONE, NULL,
-					       on_sender_vanished, device, NULL);
+	device->sender_watch = g_bus_watch_name_on_connection(
+		bus, sender, G_BUS_NAME_WATCHER_FLAGS_NONE, NULL, on_sender_vanished, device, NULL);
 	device->deadline = g_timeout_add(timeout_ms, on_not_started, device);
 }
 
@@ -305,7 +305,7 @@ static void unbind_server(Device *device)
 
 gboolean device_bind_server(Device *device, pid_t pid, GError **error)
 {
-	int pidfd = (int) syscall(SYS_pidfd_open, pid, 0);
+	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 
 	if (pidfd < 0) {
 		g_set_error(error, UBLK_ERROR, UBLK_ERROR_INVALID_STATE,
@@ -316,8 +316,15 @@ gboolean device_bind_server(Device *device, pid_t pid, GError **error)
 	device->server_pid = pid;
 	device->server_pidfd = pidfd;
 	device->server_watch = g_unix_fd_add(pidfd, G_IO_IN, on_server_ended, device);
-	ublk_bus_device_set_server_pid(device->bus, (guint) pid);
+	ublk_bus_device_set_server_pid(device->bus, (guint)pid);
 	return TRUE;
+}
+
+gboolean device_server_ended(const Device *device)
+{
+	struct pollfd server = { .fd = device->server_pidfd, .events = POLLIN };
+
+	return device->server_pidfd >= 0 && poll(&server, 1, 0) > 0;
 }
 
 void device_forget(Device *device)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A device: what the daemon knows of it, its D-Bus object, what it is bound to, and the table of all.
+ * A device: what the daemon knows of it, its D-Bus object, what it is bound to, and the table of
+ * all.
  *
  * A device exists from before ADD_DEV (its number is then reserved) until udev has processed the
  * removal of its nodes (then the number is free). In between exactly one thing acts on it: the job
@@ -21,30 +22,31 @@ typedef struct Teardown Teardown;
 typedef struct {
 	guint refs;
 	guint32 id;
-	guint64 cookie; /* random, not 0; in the kernel's ublksrv_flags: tells devices of one number apart */
+	guint64 cookie; /* random, not 0; in the kernel's ublksrv_flags: tells devices of one number
+			   apart */
 	uid_t uid;
 	gid_t gid;
 	char *name;
 	gboolean named_by_number; /* its owner gave no name */
-	char *target; /* NULL: its owner runs the server */
-	char *backing; /* path as given, or NULL */
-	char *unit; /* the server's, or NULL */
-	char *sender; /* who made it, until it is live */
+	char *target;             /* NULL: its owner runs the server */
+	char *backing;            /* path as given, or NULL */
+	char *unit;               /* the server's, or NULL */
+	char *sender;             /* who made it, until it is live */
 	gint64 created_at;
 	guint32 queues, depth, max_io_size;
 	guint64 flags;
-	const char *state; /* UBLK_STATE_* */
-	Creds *creds; /* the owner's */
-	gboolean added; /* the kernel has it */
-	gboolean beyond; /* was allowed by create-beyond-limits */
-	gboolean prompted; /* somebody typed a password for it */
-	Job *job; /* what makes or starts it, or NULL */
+	const char *state;  /* UBLK_STATE_* */
+	Creds *creds;       /* the owner's */
+	gboolean added;     /* the kernel has it */
+	gboolean beyond;    /* was allowed by create-beyond-limits */
+	gboolean prompted;  /* somebody typed a password for it */
+	Job *job;           /* what makes or starts it, or NULL */
 	Teardown *teardown; /* what takes it away, or NULL */
 	pid_t server_pid;
 	int server_pidfd;
 	guint server_watch; /* source: the server's end */
 	guint sender_watch; /* name watch: the creator's leaving */
-	guint deadline; /* source: it was not started in time */
+	guint deadline;     /* source: it was not started in time */
 	UblkBusDevice *bus;
 	UblkBusObjectSkeleton *object;
 } Device;
@@ -53,9 +55,9 @@ typedef struct {
 void device_init(GDBusObjectManagerServer *objects, void (*connect)(Device *device));
 
 /*
- * A device that does not exist yet, in the table, with a number that nobody else has: the wished one
- * or the lowest free. NULL with Exists if the wished one is taken. `name` NULL: ublkN. The caller
- * gets a reference.
+ * A device that does not exist yet, in the table, with a number that nobody else has: the wished
+ * one or the lowest free. NULL with Exists if the wished one is taken. `name` NULL: ublkN. The
+ * caller gets a reference.
  */
 Device *device_new(guint32 wish, uid_t uid, gid_t gid, const char *name, GError **error);
 
@@ -91,6 +93,8 @@ gboolean device_matches(const Device *device, const struct ublksrv_ctrl_dev_info
 void device_bind_sender(Device *device, GDBusConnection *bus, const char *sender, guint timeout_ms);
 void device_unbind_sender(Device *device);
 gboolean device_bind_server(Device *device, pid_t pid, GError **error);
+/* Whether it is bound to a server that has ended. */
+gboolean device_server_ended(const Device *device);
 
 /* It is gone: off the bus, out of the table, its file removed. Only teardown.c calls this. */
 void device_forget(Device *device);

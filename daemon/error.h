@@ -4,7 +4,7 @@
 
 #include <gio/gio.h>
 
-/* In the order of the table in error.c; each is an org.ublk1.Error.* or the bus's own. */
+/* Each has its name on the bus: an org.ublk1.Error.*, or the bus's own. */
 typedef enum {
 	UBLK_ERROR_INVALID_ARGUMENT,
 	UBLK_ERROR_NOT_FOUND,
@@ -21,6 +21,9 @@ typedef enum {
 
 #define UBLK_ERROR (ublk_error_quark())
 GQuark ublk_error_quark(void);
+
+/* What a caller is told as the name of the error; static. */
+const char *error_get_bus_name(const GError *error);
 
 /*
  * The error for a control command that the kernel refused with `res` (negative errno): -ETIMEDOUT

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Several asynchronous things one after the other. A job is a table of steps; a step starts something
- * with the job's cancellable, and whatever ends it calls job_next() or job_fail(). So the order of a
- * flow can be read in one place, and it can be given up at any moment.
+ * Several asynchronous things one after the other. A job is a table of steps; a step starts
+ * something with the job's cancellable, and whatever ends it calls job_next() or job_fail(). So the
+ * order of a flow can be read in one place, and it can be given up at any moment.
  */
 #pragma once
 

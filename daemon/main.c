@@ -17,8 +17,8 @@ int main(int argc, char **argv)
 		{ "version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version", NULL },
 		{ NULL },
 	};
-	g_autoptr(GOptionContext) context =
-		g_option_context_new("- block devices in user space for ordinary users");
+	g_autoptr(GOptionContext)
+		context = g_option_context_new("- block devices in user space for ordinary users");
 	g_autoptr(GError) error = NULL;
 
 	setlocale(LC_ALL, "");

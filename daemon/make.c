@@ -19,7 +19,9 @@
 #include "udev.h"
 #include "units.h"
 
-/* Bits for this many processors in GET_QUEUE_AFFINITY; the driver wants room for all it may have. */
+/*
+ * Bits for this many processors in GET_QUEUE_AFFINITY; the driver wants room for all it may have.
+ */
 #define MAX_CPUS 8192
 
 typedef struct {
@@ -36,7 +38,7 @@ typedef struct {
 
 static Make *make_of(Job *job)
 {
-	return (Make *) job;
+	return (Make *)job;
 }
 
 static void fail(Make *make, UblkError code, const char *format, ...) G_GNUC_PRINTF(3, 4);
@@ -68,7 +70,7 @@ static void command(Make *make, guint32 op, void *buf, gsize len, guint64 data, 
 	GError *error = NULL;
 
 	if (op == UBLK_U_CMD_GET_QUEUE_AFFINITY)
-		cmd.queue_id = (guint16) data;
+		cmd.queue_id = (guint16)data;
 	if (!kernel_command(&cmd, make->job.cancellable, done, make, &error))
 		job_fail(&make->job, error);
 }
@@ -110,12 +112,13 @@ static void on_added(int res, const void *buf, size_t len, void *user_data)
 
 	if (res < 0)
 		udev_forget(UBLK_NODE_CHAR, device->id);
-	if (res == -EEXIST && make->request->options->id == UBLK_DEV_ID_ANY &&
-	    !make->job.reason && device_renumber(device)) {
+	if (res == -EEXIST && make->request->options->id == UBLK_DEV_ID_ANY && !make->job.reason &&
+	    device_renumber(device)) {
 		step_add_device(&make->job);
 	} else if (res == -EACCES) {
 		fail(make, UBLK_ERROR_LIMIT_EXCEEDED,
-		     "the driver takes no more devices of ordinary users (its parameter ublks_max, see "
+		     "the driver takes no more devices of ordinary users (its parameter ublks_max, "
+		     "see "
 		     "/sys/module/ublk_drv/parameters/ublks_max)");
 	} else if (res < 0) {
 		job_fail(&make->job, error_from_kernel(res, "add the device"));
@@ -123,7 +126,8 @@ static void on_added(int res, const void *buf, size_t len, void *user_data)
 		device_publish(device, info);
 		if (len < sizeof(*info) || !is_as_asked(make, info))
 			fail(make, UBLK_ERROR_KERNEL,
-			     "the kernel made another device than the one asked for; it is deleted");
+			     "the kernel made another device than the one asked for; it is "
+			     "deleted");
 		else
 			job_next(&make->job);
 	}
@@ -135,8 +139,8 @@ static void step_add_device(Job *job)
 	const Options *options = make->request->options;
 	Device *device = make->device;
 	struct ublksrv_ctrl_dev_info info = {
-		.nr_hw_queues = (guint16) options->queues,
-		.queue_depth = (guint16) options->depth,
+		.nr_hw_queues = (guint16)options->queues,
+		.queue_depth = (guint16)options->depth,
 		.max_io_buf_bytes = options->max_io_size,
 		.dev_id = device->id,
 		.ublksrv_flags = device->cookie,
@@ -144,11 +148,15 @@ static void step_add_device(Job *job)
 	};
 	GError *error = NULL;
 
-	/* older drivers would take an unknown flag and drop it; what is not there is not asked for */
+	/*
+	 * older drivers would take an unknown flag and drop it; what is not there is not asked for
+	 */
 	info.flags |= kernel_get_features() & UBLK_F_UPDATE_SIZE;
 	if (options->need_get_data == OPTION_TRUE)
 		info.flags |= UBLK_F_NEED_GET_DATA;
-	/* before the device, so that a service that is killed in between knows it when it is back */
+	/*
+	 * before the device, so that a service that is killed in between knows it when it is back
+	 */
 	if (!device_save(device, &error)) {
 		job_fail(job, error);
 		return;
@@ -226,7 +234,7 @@ static void ask_next_queue(Make *make)
 		return;
 	}
 	g_ptr_array_add(make->queue_cpus, NULL);
-	device_set_queue_cpus(make->device, (const char *const *) make->queue_cpus->pdata);
+	device_set_queue_cpus(make->device, (const char *const *)make->queue_cpus->pdata);
 	job_next(&make->job);
 }
 
@@ -245,7 +253,7 @@ static GStrv make_arguments(const Make *make)
 	const Options *options = make->request->options;
 	const Device *device = make->device;
 	GPtrArray *argv = g_ptr_array_new();
-	g_autofree char *cpus = g_strjoinv(":", (GStrv) make->queue_cpus->pdata);
+	g_autofree char *cpus = g_strjoinv(":", (GStrv)make->queue_cpus->pdata);
 	char node[UBLK_NODE_PATH_MAX];
 
 #define ADD(...) g_ptr_array_add(argv, g_strdup_printf(__VA_ARGS__))
@@ -272,7 +280,7 @@ static GStrv make_arguments(const Make *make)
 		ADD(options->direct == OPTION_TRUE ? "--direct" : "--buffered");
 #undef ADD
 	g_ptr_array_add(argv, NULL);
-	return (GStrv) g_ptr_array_free(argv, FALSE);
+	return (GStrv)g_ptr_array_free(argv, FALSE);
 }
 
 static void on_unit_started(const GError *error, gpointer user_data)
@@ -303,8 +311,8 @@ static void step_start_server(Job *job)
 		job_fail(job, error);
 		return;
 	}
-	units_start(device->unit, device->id, device->uid, device->gid,
-		    (const char *const *) argv, theirs, job->cancellable, on_unit_started, make);
+	units_start(device->unit, device->id, device->uid, device->gid, (const char *const *)argv,
+		    theirs, job->cancellable, on_unit_started, make);
 	close(theirs);
 }
 
@@ -339,10 +347,11 @@ static void step_wait_report(Job *job)
 }
 
 /*
- * Bind the device to its server: with that it goes. The pid is the kernel's word (the report's sender,
- * a pidfd, the caller); that it is the owner's process is asked again, since a number can have been
- * given to another process meanwhile. Linux 7.2 also refuses to start with one that has not opened the
- * char device; on older ones who names a wrong one harms itself alone: its device goes with that.
+ * Bind the device to its server: with that it goes. The pid is the kernel's word (the report's
+ * sender, a pidfd, the caller); that it is the owner's process is asked again, since a number can
+ * have been given to another process meanwhile. Linux 7.2 also refuses to start with one that has
+ * not opened the char device; on older ones who names a wrong one harms itself alone: its device
+ * goes with that.
  */
 static void step_bind_server(Job *job)
 {
@@ -369,8 +378,7 @@ static void on_size_authorized(AuthorityAnswer answer, const char *reason, gpoin
 	Make *make = user_data;
 
 	/* a password was typed for just this device already: only a rule's "no" counts */
-	if (answer == AUTHORITY_NO ||
-	    (answer == AUTHORITY_CHALLENGE && !make->device->prompted))
+	if (answer == AUTHORITY_NO || (answer == AUTHORITY_CHALLENGE && !make->device->prompted))
 		fail(make, UBLK_ERROR_ACCESS_DENIED,
 		     "not authorized to create a device of %" G_GUINT64_FORMAT " bytes: %s",
 		     make->limits.size, reason);
@@ -447,16 +455,16 @@ static void step_start_device(Job *job)
 
 	device_set_state(make->device, UBLK_STATE_STARTING);
 	udev_expect(UBLK_NODE_BLOCK, make->device->id);
-	command(make, UBLK_U_CMD_START_DEV, NULL, 0, (guint64) make->server_pid,
+	command(make, UBLK_U_CMD_START_DEV, NULL, 0, (guint64)make->server_pid,
 		settings()->start_ms, on_started);
 }
 
 /* ---- the flows ---- */
 
 static const JobStep add_steps[] = {
-	step_take_credentials, step_add_device,	    step_wait_char_node, step_ask_affinity,
-	step_start_server,     step_wait_report,    step_bind_server,	 step_authorize_size,
-	step_set_params,       step_start_device,   step_wait_block_node, NULL,
+	step_take_credentials, step_add_device,   step_wait_char_node,  step_ask_affinity,
+	step_start_server,     step_wait_report,  step_bind_server,     step_authorize_size,
+	step_set_params,       step_start_device, step_wait_block_node, NULL,
 };
 
 static const JobStep create_steps[] = {
@@ -464,8 +472,13 @@ static const JobStep create_steps[] = {
 };
 
 static const JobStep start_steps[] = {
-	step_wait_report,  step_bind_server,	 step_authorize_size, step_set_params,
-	step_start_device, step_wait_block_node, NULL,
+	step_wait_report,
+	step_bind_server,
+	step_authorize_size,
+	step_set_params,
+	step_start_device,
+	step_wait_block_node,
+	NULL,
 };
 
 static Make *make_new(Request *request, Device *device)
@@ -534,7 +547,8 @@ static gboolean go_live(Make *make)
 	device_unbind_sender(device);
 	device_set_state(device, UBLK_STATE_LIVE);
 	if (!device_save(device, &error)) {
-		/* after a restart nobody would know that it was started: it would be taken away then */
+		/* after a restart nobody would know that it was started: it would be taken away
+		 * then */
 		roll_back(make, error);
 		return FALSE;
 	}
@@ -569,8 +583,7 @@ static void on_create_done(Job *job, const GError *error)
 	if (!error) {
 		/* the node that was looked at is the node that is handed out */
 		fd = ublk_node_open(UBLK_NODE_CHAR, device->id, &owner);
-		if (fd < 0 || owner.uid != device->uid ||
-		    g_unix_fd_list_append(fds, fd, NULL) < 0)
+		if (fd < 0 || owner.uid != device->uid || g_unix_fd_list_append(fds, fd, NULL) < 0)
 			local = g_error_new(UBLK_ERROR, UBLK_ERROR_KERNEL,
 					    "cannot hand out /dev/ublkc%u: %s", device->id,
 					    fd < 0 ? g_strerror(-fd) : "it is not the caller's");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How a device comes: the flows of AddDevice, CreateDevice and Start, each a table of steps in make.c.
- * What fails after ADD_DEV is rolled back before the caller hears of it.
+ * How a device comes: the flows of AddDevice, CreateDevice and Start, each a table of steps in
+ * make.c. What fails after ADD_DEV is rolled back before the caller hears of it.
  */
 #pragma once
 

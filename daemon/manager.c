@@ -23,10 +23,12 @@ static gboolean check_target(const Request *request, GError **error)
 	const Options *options = request->options;
 	const char *target = request->text;
 	gboolean has_file = options->file || options->file_fd >= 0;
+	guint32 block_size = MAX(options->limits.logical_block_size, 512);
 
 	if (!g_str_equal(target, "loop") && !g_str_equal(target, "null"))
 		g_set_error(error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
-			    "there is no target \"%.50s\"; there are \"loop\" and \"null\"", target);
+			    "there is no target \"%.50s\"; there are \"loop\" and \"null\"",
+			    target);
 	else if (needs_file(target) && !has_file)
 		g_set_error(error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
 			    "target \"%s\" needs option \"file\"", target);
@@ -36,6 +38,11 @@ static gboolean check_target(const Request *request, GError **error)
 	else if (!needs_file(target) && !options->limits.size)
 		g_set_error(error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
 			    "target \"%s\" needs option \"size\"", target);
+	else if (options->limits.size % block_size)
+		g_set_error(
+			error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
+			"option \"size\" must be a multiple of the logical block size, %u bytes",
+			block_size);
 	else if (!request->caller->in_host_mounts)
 		g_set_error_literal(
 			error, UBLK_ERROR, UBLK_ERROR_ACCESS_DENIED,
@@ -66,7 +73,7 @@ static gboolean check_creation(Request *request, GError **error)
 	}
 	g_clear_pointer(&request->limit, g_free);
 	if (!quota_check(request->caller->uid, options->queues, options->depth, &beyond,
-			  &request->limit, error))
+			 &request->limit, error))
 		return FALSE;
 	if (beyond && g_strcmp0(request->action, UBLK_ACTION_CREATE) == 0) {
 		/* the weaker action was granted, and others of this user's have come in between */
@@ -122,9 +129,8 @@ static gboolean handle_create_device(UblkBusManager *object, GDBusMethodInvocati
 	return request_begin(&method_create, invocation, NULL, options, NULL, 0);
 }
 
-static gboolean handle_get_device_by_name(UblkBusManager *object,
-					  GDBusMethodInvocation *invocation, const char *name,
-					  GVariant *options, gpointer unused)
+static gboolean handle_get_device_by_name(UblkBusManager *object, GDBusMethodInvocation *invocation,
+					  const char *name, GVariant *options, gpointer unused)
 {
 	return request_begin(&method_lookup, invocation, NULL, options, name, 0);
 }
@@ -139,15 +145,15 @@ static void set_features(void)
 	features = ublk_features(&n);
 	for (size_t i = 0; i < n; i++)
 		if (present & features[i].flag)
-			g_ptr_array_add(names, (gpointer) features[i].name);
+			g_ptr_array_add(names, (gpointer)features[i].name);
 	g_ptr_array_add(names, NULL);
-	ublk_bus_manager_set_kernel_features(manager, (const char *const *) names->pdata);
+	ublk_bus_manager_set_kernel_features(manager, (const char *const *)names->pdata);
 }
 
 void manager_export(GDBusObjectManagerServer *objects)
 {
-	g_autoptr(UblkBusObjectSkeleton) object =
-		ublk_bus_object_skeleton_new(UBLK_BUS_MANAGER_PATH);
+	g_autoptr(UblkBusObjectSkeleton)
+		object = ublk_bus_object_skeleton_new(UBLK_BUS_MANAGER_PATH);
 
 	manager = ublk_bus_manager_skeleton_new();
 	ublk_bus_manager_set_version(manager, UBLKD_VERSION);

@@ -27,8 +27,9 @@ static gboolean check_start(Request *request, GError **error)
 	    !g_str_equal(device->state, UBLK_STATE_CREATED))
 		return wrong_state(device, UBLK_STATE_CREATED, error);
 	if (options->report_fd < 0 && !options->limits.size) {
-		g_set_error_literal(error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
-				    "option \"size\" is needed where there is no option \"report\"");
+		g_set_error_literal(
+			error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
+			"option \"size\" is needed where there is no option \"report\"");
 		return FALSE;
 	}
 	return TRUE;
@@ -128,10 +129,11 @@ static void on_size_authorized(AuthorityAnswer answer, const char *reason, gpoin
 static void act_resize(Request *request)
 {
 	if (!(request->device->flags & UBLK_F_UPDATE_SIZE)) {
-		request_fail(request, g_error_new(UBLK_ERROR, UBLK_ERROR_NOT_SUPPORTED,
-						  "this kernel's ublk driver cannot change the size of "
-						  "device %u (feature \"update-size\", Linux 6.16)",
-						  request->device->id));
+		request_fail(request,
+			     g_error_new(UBLK_ERROR, UBLK_ERROR_NOT_SUPPORTED,
+					 "this kernel's ublk driver cannot change the size of "
+					 "device %u (feature \"update-size\", Linux 6.16)",
+					 request->device->id));
 		return;
 	}
 	authority_check(request->caller,

@@ -17,7 +17,7 @@ typedef struct {
 	const char *key;
 	const char *type; /* of the value; "sh": either of the two */
 	guint methods;
-	gsize offset; /* of the member in Options */
+	gsize offset;   /* of the member in Options */
 	gsize offset_h; /* for h */
 	guint64 min, max;
 } Option;
@@ -26,8 +26,8 @@ typedef struct {
 #define LIMIT(member) G_STRUCT_OFFSET(Options, limits.member)
 
 /*
- * Ranges are the driver's where it has one for the single value; how values go together is checked by
- * ublk_params_build(), which knows the driver's rules.
+ * Ranges are the driver's where it has one for the single value; how values go together is checked
+ * by ublk_params_build(), which knows the driver's rules.
  */
 static const Option table[] = {
 	{ UBLK_OPT_NAME, "s", ADD | CREATE, OPT(name) },
@@ -133,9 +133,9 @@ static void store_bool(const Option *option, gpointer at, gboolean value)
 {
 	/* two members say "not given" too and are wider than a bool */
 	if (option->offset == OPT(direct) || option->offset == OPT(need_get_data))
-		*(OptionBool *) at = value ? OPTION_TRUE : OPTION_FALSE;
+		*(OptionBool *)at = value ? OPTION_TRUE : OPTION_FALSE;
 	else
-		*(bool *) at = value;
+		*(bool *)at = value;
 }
 
 static gboolean store_string(const Option *option, Options *options, const char *value,
@@ -143,16 +143,18 @@ static gboolean store_string(const Option *option, Options *options, const char 
 {
 	if (g_str_equal(option->key, UBLK_OPT_NAME)) {
 		if (!options_valid_name(value))
-			return invalid(error,
-				       "option \"name\" is not a name for a device: 1 to %d letters, "
-				       "digits, dots, hyphens and underscores, the first a letter or "
-				       "a digit",
-				       UBLK_NAME_MAX);
+			return invalid(
+				error,
+				"option \"name\" is not a name for a device: 1 to %d letters, "
+				"digits, dots, hyphens and underscores, the first a letter or "
+				"a digit",
+				UBLK_NAME_MAX);
 		options->name = g_strdup(value);
 		return TRUE;
 	}
 	if (value[0] != '/' || strlen(value) >= PATH_MAX)
-		return invalid(error, "option \"%s\" must be an absolute path of less than %d bytes",
+		return invalid(error,
+			       "option \"%s\" must be an absolute path of less than %d bytes",
 			       option->key, PATH_MAX);
 	options->file = g_strdup(value);
 	return TRUE;
@@ -173,7 +175,7 @@ static gboolean store(const Option *option, Options *options, GVariant *value, G
 		number = g_variant_get_uint32(value);
 		if (!in_range(option, number, error))
 			return FALSE;
-		*(guint32 *) at = (guint32) number;
+		*(guint32 *)at = (guint32)number;
 		if (option->offset == OPT(owner))
 			options->has_owner = TRUE;
 		return TRUE;
@@ -181,13 +183,13 @@ static gboolean store(const Option *option, Options *options, GVariant *value, G
 		number = g_variant_get_uint64(value);
 		if (!in_range(option, number, error))
 			return FALSE;
-		*(guint64 *) at = number;
+		*(guint64 *)at = number;
 		return TRUE;
 	case 's':
 		return store_string(option, options, g_variant_get_string(value, NULL), error);
 	case 'h':
 		fd = descriptor_get(fds, g_variant_get_handle(value), option->key, error);
-		*(int *) G_STRUCT_MEMBER_P(options, option->offset_h) = fd;
+		*(int *)G_STRUCT_MEMBER_P(options, option->offset_h) = fd;
 		return fd >= 0;
 	}
 	g_assert_not_reached();
@@ -275,25 +277,27 @@ gboolean options_parse_report(char **lines, struct ublk_limits *limits, GError *
 		pair = g_strsplit(*lines, "=", 2);
 		option = find(pair[0]);
 		if (!option || !(option->methods & REPORT) || !pair[1])
-			return invalid(error, "the server reports \"%.100s\", which means nothing here",
+			return invalid(error,
+				       "the server reports \"%.100s\", which means nothing here",
 				       *lines);
 		/* what the kernel is told is checked in ublk_params_build(); 0 means "not set" */
 		if (!g_ascii_string_to_unsigned(pair[1], 10, 0,
-						option->type[0] == 't' ? G_MAXUINT64 :
-						option->type[0] == 'u' ? G_MAXUINT32 :
-									 1,
+						option->type[0] == 't'   ? G_MAXUINT64
+						: option->type[0] == 'u' ? G_MAXUINT32
+									 : 1,
 						&value, NULL))
-			return invalid(error, "the server reports \"%.100s\", which is no such number",
+			return invalid(error,
+				       "the server reports \"%.100s\", which is no such number",
 				       *lines);
 		at = G_STRUCT_MEMBER_P(options, option->offset);
 		if (option->type[0] == 't')
-			*(guint64 *) at = value;
+			*(guint64 *)at = value;
 		else if (option->type[0] == 'u')
-			*(guint32 *) at = (guint32) value;
+			*(guint32 *)at = (guint32)value;
 		else
-			*(bool *) at = value != 0;
+			*(bool *)at = value != 0;
 		if (option->offset == OPT(max_io_size))
-			options->limits.max_io_size = (guint32) value;
+			options->limits.max_io_size = (guint32)value;
 	}
 	*limits = options->limits;
 	return TRUE;

@@ -14,13 +14,13 @@
 /* Which options a method takes. */
 typedef enum {
 	OPTIONS_NONE,
-	OPTIONS_ADD, /* AddDevice */
+	OPTIONS_ADD,    /* AddDevice */
 	OPTIONS_CREATE, /* CreateDevice */
-	OPTIONS_START, /* Start */
+	OPTIONS_START,  /* Start */
 	OPTIONS_LOOKUP, /* GetDeviceByName */
 } OptionsMethod;
 
-#define OPTIONS_DEFAULT_DEPTH	    128
+#define OPTIONS_DEFAULT_DEPTH       128
 #define OPTIONS_DEFAULT_MAX_IO_SIZE (512 * 1024)
 
 typedef enum { OPTION_UNSET = -1, OPTION_FALSE, OPTION_TRUE } OptionBool;
@@ -30,8 +30,8 @@ typedef struct {
 	guint32 id; /* UBLK_DEV_ID_ANY: any */
 	guint32 queues, depth, max_io_size;
 	OptionBool direct, need_get_data;
-	char *file; /* absolute path, or NULL */
-	int file_fd; /* -1: none */
+	char *file;    /* absolute path, or NULL */
+	int file_fd;   /* -1: none */
 	int report_fd; /* -1: none */
 	int server_fd; /* -1: none */
 	gboolean has_owner;
@@ -52,8 +52,8 @@ void options_free(Options *options);
 gboolean options_valid_name(const char *name);
 
 /*
- * Parse the `key=value` lines of a server's report into limits; the keys are those of Start's options.
- * FALSE with InvalidArgument.
+ * Parse the `key=value` lines of a server's report into limits; the keys are those of Start's
+ * options. FALSE with InvalidArgument.
  */
 gboolean options_parse_report(char **lines, struct ublk_limits *limits, GError **error);
 

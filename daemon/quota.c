@@ -9,7 +9,8 @@
 
 /*
  * What the kernel allocates for one request of a queue: the request with its driver's part, the
- * descriptor, the io slot. Somewhat more than was measured; the buffers are the server's own memory.
+ * descriptor, the io slot. Somewhat more than was measured; the buffers are the server's own
+ * memory.
  */
 #define TAG_COST 1024
 
@@ -25,7 +26,7 @@ static gboolean is_full(gpointer key, gpointer value, gpointer now)
 {
 	Bucket *bucket = value;
 
-	return *(gint64 *) now - bucket->at >= 60 * G_USEC_PER_SEC;
+	return *(gint64 *)now - bucket->at >= 60 * G_USEC_PER_SEC;
 }
 
 static Bucket *bucket_get(uid_t uid)
@@ -45,8 +46,8 @@ static Bucket *bucket_get(uid_t uid)
 		bucket->at = now;
 		g_hash_table_insert(buckets, GUINT_TO_POINTER(uid), bucket);
 	}
-	bucket->tokens =
-		MIN(rate, bucket->tokens + rate * (double) (now - bucket->at) / (60.0 * G_USEC_PER_SEC));
+	bucket->tokens = MIN(rate, bucket->tokens + rate * (double)(now - bucket->at) /
+							    (60.0 * G_USEC_PER_SEC));
 	bucket->at = now;
 	return bucket;
 }
@@ -56,11 +57,11 @@ static guint64 queue_memory(guint32 queues, guint32 depth)
 	/* the driver makes no more queues than there are processors */
 	glong cpus = sysconf(_SC_NPROCESSORS_CONF);
 
-	return (guint64) MIN(queues, (guint32) MAX(cpus, 1)) * depth * TAG_COST;
+	return (guint64)MIN(queues, (guint32)MAX(cpus, 1)) * depth * TAG_COST;
 }
 
 gboolean quota_check(uid_t uid, guint32 queues, guint32 depth, gboolean *beyond, char **why,
-		      GError **error)
+		     GError **error)
 {
 	const Settings *limits = settings();
 	g_autoptr(GList) devices = device_list();
@@ -97,10 +98,11 @@ gboolean quota_check(uid_t uid, guint32 queues, guint32 depth, gboolean *beyond,
 				       "(devices-per-user in ublkd.conf)",
 				       uid, own, limits->devices_per_user);
 	else if (memory > limits->queue_memory_per_user)
-		*why = g_strdup_printf("the queues of user %u would take %" G_GUINT64_FORMAT
-				       " bytes of kernel memory, and the limit is %" G_GUINT64_FORMAT
-				       " (queue-memory-per-user in ublkd.conf)",
-				       uid, memory, limits->queue_memory_per_user);
+		*why = g_strdup_printf(
+			"the queues of user %u would take %" G_GUINT64_FORMAT
+			" bytes of kernel memory, and the limit is %" G_GUINT64_FORMAT
+			" (queue-memory-per-user in ublkd.conf)",
+			uid, memory, limits->queue_memory_per_user);
 	*beyond = *why != NULL;
 	return TRUE;
 }

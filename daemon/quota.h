@@ -11,7 +11,7 @@
  * be freed) which limit.
  */
 gboolean quota_check(uid_t uid, guint32 queues, guint32 depth, gboolean *beyond, char **why,
-		      GError **error);
+		     GError **error);
 
 /* One creation of this user begins: counts against creations-per-minute. */
 void quota_note_creation(uid_t uid);

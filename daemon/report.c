@@ -56,7 +56,7 @@ static void parse(Wait *wait, char *text, gsize len, pid_t pid)
 	struct ublk_limits limits;
 
 	/* a string that goes into messages, and no NUL in the middle that hides the rest */
-	if (strlen(text) != len || !g_utf8_validate(text, (gssize) len, NULL)) {
+	if (strlen(text) != len || !g_utf8_validate(text, (gssize)len, NULL)) {
 		error = g_error_new_literal(UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
 					    "the server's report is not text");
 		wait_end(wait, NULL, 0, error);
@@ -76,7 +76,9 @@ static gboolean on_readable(gint fd, GIOCondition condition, gpointer user_data)
 	char text[MAX_REPORT + 1];
 	union {
 		struct cmsghdr align;
-		/* room for credentials alone: descriptors that come along are dropped by the kernel */
+		/*
+		 * room for credentials alone: descriptors that come along are dropped by the kernel
+		 */
 		char bytes[CMSG_SPACE(sizeof(struct ucred))];
 	} control;
 	struct iovec iov = { text, MAX_REPORT };
@@ -92,14 +94,16 @@ static gboolean on_readable(gint fd, GIOCondition condition, gpointer user_data)
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
 		return G_SOURCE_CONTINUE;
 	wait->readable = 0;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); len > 0 && c; c = CMSG_NXTHDR(&message, c))
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); len > 0 && c;
+	     c = CMSG_NXTHDR(&message, c))
 		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS &&
 		    c->cmsg_len >= CMSG_LEN(sizeof(sender)))
 			memcpy(&sender, CMSG_DATA(c), sizeof(sender));
 	if (len <= 0)
-		error = g_error_new_literal(UBLK_ERROR, UBLK_ERROR_INVALID_STATE,
-					    "the server ended before it was ready (its messages are in "
-					    "the journal)");
+		error = g_error_new_literal(
+			UBLK_ERROR, UBLK_ERROR_INVALID_STATE,
+			"the server ended before it was ready (its messages are in "
+			"the journal)");
 	else if (message.msg_flags & MSG_TRUNC)
 		error = g_error_new_literal(UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
 					    "the server's report is too long");
@@ -112,7 +116,7 @@ static gboolean on_readable(gint fd, GIOCondition condition, gpointer user_data)
 		return G_SOURCE_REMOVE;
 	}
 	text[len] = '\0';
-	parse(wait, text, (gsize) len, sender.pid);
+	parse(wait, text, (gsize)len, sender.pid);
 	return G_SOURCE_REMOVE;
 }
 
@@ -130,7 +134,8 @@ static gboolean on_deadline(gpointer user_data)
 static gboolean on_cancelled_idle(gpointer user_data)
 {
 	Wait *wait = user_data;
-	g_autoptr(GError) error = g_error_new_literal(G_IO_ERROR, G_IO_ERROR_CANCELLED, "cancelled");
+	g_autoptr(GError)
+		error = g_error_new_literal(G_IO_ERROR, G_IO_ERROR_CANCELLED, "cancelled");
 
 	wait->idle = 0;
 	wait_end(wait, NULL, 0, error);
@@ -158,8 +163,8 @@ void report_wait(int fd, uid_t uid, guint timeout_ms, GCancellable *cancellable,
 	wait->deadline = g_timeout_add(timeout_ms, on_deadline, wait);
 	if (cancellable) {
 		wait->cancellable = g_object_ref(cancellable);
-		wait->handler = g_signal_connect(cancellable, "cancelled",
-						 G_CALLBACK(on_cancelled), wait);
+		wait->handler =
+			g_signal_connect(cancellable, "cancelled", G_CALLBACK(on_cancelled), wait);
 		if (g_cancellable_is_cancelled(cancellable))
 			on_cancelled(cancellable, wait);
 	}
@@ -188,7 +193,7 @@ gboolean report_send_file(int ours, const char *path, int fd, GError **error)
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(sizeof(int))];
 	} control = { 0 };
-	struct iovec iov = { (void *) (path ? path : "-"), path ? strlen(path) : 1 };
+	struct iovec iov = { (void *)(path ? path : "-"), path ? strlen(path) : 1 };
 	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
 
 	if (fd >= 0) {

@@ -11,8 +11,8 @@
 
 #include "kernel/ublk-params.h"
 
-/* `limits` (borrowed) is what the device is to be, pid the sender as the kernel tells it (0: unknown).
- * When `error` (borrowed) is set, the server failed; its own words are in it. */
+/* `limits` (borrowed) is what the device is to be, pid the sender as the kernel tells it (0:
+ * unknown). When `error` (borrowed) is set, the server failed; its own words are in it. */
 typedef void (*ReportDone)(const struct ublk_limits *limits, pid_t pid, const GError *error,
 			   gpointer user_data);
 
@@ -25,7 +25,8 @@ void report_wait(int fd, uid_t uid, guint timeout_ms, GCancellable *cancellable,
 		 gpointer user_data);
 
 /*
- * A socket pair for a report: *ours is for report_wait(), *theirs for the server. FALSE with `error`.
+ * A socket pair for a report: *ours is for report_wait(), *theirs for the server. FALSE with
+ * `error`.
  */
 gboolean report_open(int *ours, int *theirs, GError **error);
 

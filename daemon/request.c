@@ -44,8 +44,9 @@ void request_fail(Request *request, GError *error)
 {
 	g_message("%s of %s refused to user %d: %s", request->method->operation,
 		  g_dbus_method_invocation_get_object_path(request->invocation),
-		  request->caller ? (int) request->caller->uid : -1, error->message);
-	g_dbus_method_invocation_return_gerror(request->invocation, error);
+		  request->caller ? (int)request->caller->uid : -1, error->message);
+	g_dbus_method_invocation_return_dbus_error(request->invocation, error_get_bus_name(error),
+						   error->message);
 	g_error_free(error);
 	request_free(request);
 }
@@ -88,30 +89,35 @@ GVariant *request_describe(const Request *request, const Device *device, guint64
 	return g_variant_builder_end(&details);
 }
 
-/* Arguments and circumstances, before and after the time that authorization takes. */
-static gboolean check(Request *request, GError **error)
+/* What authorization the call needs. */
+static gboolean choose_action(Request *request, GError **error)
 {
 	const Device *device = request->device;
 
-	if (device && device_lookup(device->id) != device) {
-		g_set_error(error, UBLK_ERROR, UBLK_ERROR_NOT_FOUND, "device %u is gone",
-			    device->id);
-		return FALSE;
-	}
-	if (device)
-		request->action = device->uid == request->caller->uid ? UBLK_ACTION_MANAGE_OWN :
-									UBLK_ACTION_MANAGE_OTHERS;
-	return !request->method->check || request->method->check(request, error);
+	/* a method of the manager says it itself, from the arguments and the limits */
+	if (!device)
+		return request->method->check(request, error);
+	request->action = device->uid == request->caller->uid ? UBLK_ACTION_MANAGE_OWN
+							      : UBLK_ACTION_MANAGE_OTHERS;
+	return TRUE;
 }
 
+/*
+ * Everything is looked at (again) just before the act, since authorization takes time; a device's
+ * state only now, since it is not for everybody to find out by trying.
+ */
 static void act(Request *request)
 {
+	const Device *device = request->device;
 	GError *error = NULL;
 
-	if (check(request, &error))
-		request->method->act(request);
-	else
+	if (device && device_lookup(device->id) != device)
+		request_fail(request, g_error_new(UBLK_ERROR, UBLK_ERROR_NOT_FOUND,
+						  "device %u is gone", device->id));
+	else if (request->method->check && !request->method->check(request, &error))
 		request_fail(request, error);
+	else
+		request->method->act(request);
 }
 
 static void on_judged(int res, const void *buf, size_t len, void *user_data)
@@ -122,9 +128,9 @@ static void on_judged(int res, const void *buf, size_t len, void *user_data)
 		request_fail(request, error_from_kernel(res, "let the caller at the device"));
 	else if (len < sizeof(struct ublksrv_ctrl_dev_info) ||
 		 !device_matches(request->device, buf))
-		request_fail(request, g_error_new(UBLK_ERROR, UBLK_ERROR_NOT_FOUND,
-						  "device %u is another one by now",
-						  request->device->id));
+		request_fail(request,
+			     g_error_new(UBLK_ERROR, UBLK_ERROR_NOT_FOUND,
+					 "device %u is another one by now", request->device->id));
 	else
 		act(request);
 }
@@ -155,9 +161,9 @@ static void on_creds(Creds *creds, const GError *error, gpointer user_data)
 }
 
 /*
- * Let the kernel judge, before anything is done about a device: is the caller allowed at it, and is it
- * still the same one? For somebody else's device, which polkit has allowed to an administrator, the
- * question is put as the owner.
+ * Let the kernel judge, before anything is done about a device: is the caller allowed at it, and is
+ * it still the same one? For somebody else's device, which polkit has allowed to an administrator,
+ * the question is put as the owner.
  */
 static void judge(Request *request)
 {
@@ -191,12 +197,12 @@ static void on_authorized(AuthorityAnswer answer, const char *reason, gpointer u
 		request_fail(request, g_error_new(UBLK_ERROR, UBLK_ERROR_LIMIT_EXCEEDED, "%s; %s",
 						  request->limit, reason));
 	} else {
-		request_fail(request, g_error_new(UBLK_ERROR,
-						  answer == AUTHORITY_CHALLENGE ?
-							  UBLK_ERROR_INTERACTIVE :
-							  UBLK_ERROR_ACCESS_DENIED,
-						  "not authorized to %s: %s",
-						  request->method->operation, reason));
+		request_fail(request,
+			     g_error_new(UBLK_ERROR,
+					 answer == AUTHORITY_CHALLENGE ? UBLK_ERROR_INTERACTIVE
+								       : UBLK_ERROR_ACCESS_DENIED,
+					 "not authorized to %s: %s", request->method->operation,
+					 reason));
 	}
 }
 
@@ -234,7 +240,7 @@ static void on_identified(Caller *caller, const GError *error, gpointer user_dat
 		options_parse(request->method->options, request->dict, request->fds, &local);
 	/* what was wanted of it is duplicated */
 	descriptor_close_list_later(request->fds);
-	if (!request->options || !check(request, &local)) {
+	if (!request->options || !choose_action(request, &local)) {
 		request_fail(request, local);
 		return;
 	}
@@ -243,8 +249,8 @@ static void on_identified(Caller *caller, const GError *error, gpointer user_dat
 	else
 		authority_check(caller, request->action,
 				request_describe(request, request->device,
-						 request->size ? request->size :
-								 request->options->limits.size),
+						 request->size ? request->size
+							       : request->options->limits.size),
 				interactive(request), NULL, on_authorized, request);
 }
 
@@ -269,8 +275,8 @@ gboolean request_begin(const RequestMethod *method, GDBusMethodInvocation *invoc
 		const Request *other = l->data;
 
 		total++;
-		of_sender += g_str_equal(
-			g_dbus_method_invocation_get_sender(other->invocation), sender);
+		of_sender +=
+			g_str_equal(g_dbus_method_invocation_get_sender(other->invocation), sender);
 	}
 	if (total > MAX_TOTAL || of_sender > MAX_PER_SENDER)
 		request_fail(request, g_error_new_literal(UBLK_ERROR, UBLK_ERROR_LIMIT_EXCEEDED,

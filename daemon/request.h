@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One method call, and the one gate that all of them pass: who calls, are the arguments right, may the
- * caller do it (polkit), is the device still the one that was meant (the kernel, asked with the
- * caller's own credentials). Only then the method acts. What has no RequestMethod cannot be reached.
+ * One method call, and the one gate that all of them pass: who calls, are the arguments right, may
+ * the caller do it (polkit), is the device still the one that was meant (the kernel, asked with the
+ * caller's own credentials). Only then the method acts. What has no RequestMethod cannot be
+ * reached.
  */
 #pragma once
 
@@ -16,10 +17,10 @@ typedef struct {
 	const char *operation; /* for polkit's details and the journal */
 	OptionsMethod options;
 	/*
-	 * Look at the arguments and at what they mean now, without any effect; set request->action (NULL:
-	 * needs no authorization). Called again just before the act, since time has passed. FALSE with
-	 * `error`. May be NULL for methods of a device: then the owner needs manage-own and everybody
-	 * else manage-others.
+	 * Look at the arguments and at what they mean now, without any effect; FALSE with `error`.
+	 * Called just before the act. For a method of the manager also before authorization, to set
+	 * request->action (NULL: needs none). A method of a device needs manage-own of its owner
+	 * and manage-others of everybody else, and may do without a check (NULL).
 	 */
 	gboolean (*check)(Request *request, GError **error);
 	/* Do it; ends, once, in request_return() or request_fail(). */
@@ -32,10 +33,10 @@ struct Request {
 	Device *device; /* NULL for methods of the manager */
 	Caller *caller;
 	Options *options;
-	char *text; /* the method's string argument: target or name */
+	char *text;   /* the method's string argument: target or name */
 	guint64 size; /* Resize's argument */
 	const char *action;
-	char *limit; /* which limit create-beyond-limits goes beyond, or NULL */
+	char *limit;       /* which limit create-beyond-limits goes beyond, or NULL */
 	gboolean prompted; /* somebody typed a password for it */
 	/* of the gate's own */
 	GVariant *dict;

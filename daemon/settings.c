@@ -35,13 +35,13 @@ static void key_store(const Key *key, Settings *settings, guint64 value)
 
 	switch (key->kind) {
 	case COUNT:
-		*(guint *) at = (guint) value;
+		*(guint *)at = (guint)value;
 		break;
 	case BYTES:
-		*(guint64 *) at = value;
+		*(guint64 *)at = value;
 		break;
 	case SECONDS:
-		*(guint *) at = (guint) value * 1000;
+		*(guint *)at = (guint)value * 1000;
 		break;
 	}
 }
@@ -58,7 +58,7 @@ static gboolean parse(const Key *key, const char *text, guint64 *value)
 		return FALSE;
 	*value = g_ascii_strtoull(text, &end, 10);
 	if (*end && key->kind == BYTES && (suffix = strchr(suffixes, *end))) {
-		shift = 10 * (guint) (suffix - suffixes + 1);
+		shift = 10 * (guint)(suffix - suffixes + 1);
 		end++;
 	}
 	if (*end || *value > (G_MAXUINT64 >> shift))
@@ -131,9 +131,9 @@ GVariant *settings_describe(const Settings *settings)
 		if (!g_str_equal(keys[i].group, "limits"))
 			continue;
 		g_variant_builder_add(&builder, "{sv}", keys[i].key,
-				      keys[i].kind == BYTES ?
-					      g_variant_new_uint64(*(const guint64 *) at) :
-					      g_variant_new_uint32(*(const guint *) at));
+				      keys[i].kind == BYTES
+					      ? g_variant_new_uint64(*(const guint64 *)at)
+					      : g_variant_new_uint32(*(const guint *)at));
 	}
 	return g_variant_builder_end(&builder);
 }

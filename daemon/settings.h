@@ -6,18 +6,18 @@
 
 typedef struct {
 	/* [limits] */
-	guint devices_per_user; /* above it: polkit's org.ublk1.create-beyond-limits */
-	guint devices_total; /* never exceeded; keep it below the driver's ublks_max */
+	guint devices_per_user;        /* above it: polkit's org.ublk1.create-beyond-limits */
+	guint devices_total;           /* never exceeded; keep it below the driver's ublks_max */
 	guint64 queue_memory_per_user; /* bytes of kernel memory for queues; above it: as above */
-	guint creations_per_minute; /* of one user; never exceeded */
-	guint prompts_per_sender; /* password dialogs open at once */
+	guint creations_per_minute;    /* of one user; never exceeded */
+	guint prompts_per_sender;      /* password dialogs open at once */
 	guint prompts_per_user;
 	guint prompts_total;
 	/* [timeouts] */
 	guint created_ms; /* how long a device may wait for Start */
-	guint start_ms; /* how long a server may take to report, and its queues to fetch */
-	guint stop_ms; /* how long a device may take to let go of its I/O */
-	guint udev_ms; /* how long udev may take for one event */
+	guint start_ms;   /* how long a server may take to report, and its queues to fetch */
+	guint stop_ms;    /* how long a device may take to let go of its I/O */
+	guint udev_ms;    /* how long udev may take for one event */
 } Settings;
 
 /*

@@ -9,9 +9,16 @@
 #include "error.h"
 #include "options.h"
 
+static const char *directory = STATE_DIR;
+
+void state_use_directory(const char *path)
+{
+	directory = path;
+}
+
 static char *state_path(guint32 id)
 {
-	return g_strdup_printf(STATE_DIR "/%u", id);
+	return g_strdup_printf("%s/%u", directory, id);
 }
 
 /* A line; nothing that is written can start another one. */
@@ -41,8 +48,8 @@ gboolean state_write(const State *state, GError **error)
 	g_string_append_printf(text, "CREATED_AT=%" G_GINT64_FORMAT "\n", state->created_at);
 
 	/* 0600: a backing path is for its owner and administrators to see */
-	if (g_mkdir_with_parents(STATE_DIR, 0755) == 0 &&
-	    g_file_set_contents_full(path, text->str, (gssize) text->len,
+	if (g_mkdir_with_parents(directory, 0755) == 0 &&
+	    g_file_set_contents_full(path, text->str, (gssize)text->len,
 				     G_FILE_SET_CONTENTS_CONSISTENT, 0600, &local))
 		return TRUE;
 	g_set_error(error, UBLK_ERROR, UBLK_ERROR_LIMIT_EXCEEDED, "cannot write %s: %s", path,
@@ -94,14 +101,14 @@ static void take(State *state, const char *key, const char *value)
 	}
 	for (gsize i = 0; i < G_N_ELEMENTS(flags); i++)
 		if (g_str_equal(key, flags[i].key))
-			*(gboolean *) G_STRUCT_MEMBER_P(state, flags[i].offset) =
+			*(gboolean *)G_STRUCT_MEMBER_P(state, flags[i].offset) =
 				g_str_equal(value, "1");
 	if (g_str_equal(key, "COOKIE"))
 		state->cookie = g_ascii_strtoull(value, NULL, 16);
 	else if (g_str_equal(key, "OWNER_UID"))
-		state->uid = (uid_t) g_ascii_strtoull(value, NULL, 10);
+		state->uid = (uid_t)g_ascii_strtoull(value, NULL, 10);
 	else if (g_str_equal(key, "OWNER_GID"))
-		state->gid = (gid_t) g_ascii_strtoull(value, NULL, 10);
+		state->gid = (gid_t)g_ascii_strtoull(value, NULL, 10);
 	else if (g_str_equal(key, "CREATED_AT"))
 		state->created_at = g_ascii_strtoll(value, NULL, 10);
 }
@@ -143,7 +150,7 @@ void state_remove(guint32 id)
 GArray *state_list(void)
 {
 	GArray *ids = g_array_new(FALSE, FALSE, sizeof(guint32));
-	g_autoptr(GDir) dir = g_dir_open(STATE_DIR, 0, NULL);
+	g_autoptr(GDir) dir = g_dir_open(directory, 0, NULL);
 	const char *name;
 
 	while (dir && (name = g_dir_read_name(dir))) {
@@ -152,12 +159,12 @@ GArray *state_list(void)
 
 		/* also finds what a crash in the middle of a write left: "3.XXXXXX" is no number */
 		if (!g_ascii_string_to_unsigned(name, 10, 0, G_MAXUINT32 - 1, &id, NULL)) {
-			g_autofree char *path = g_build_filename(STATE_DIR, name, NULL);
+			g_autofree char *path = g_build_filename(directory, name, NULL);
 
 			g_unlink(path);
 			continue;
 		}
-		number = (guint32) id;
+		number = (guint32)id;
 		g_array_append_val(ids, number);
 	}
 	return ids;

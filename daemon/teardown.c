@@ -23,7 +23,9 @@ struct Teardown {
 	const char *reason;
 	GArray *waiters;
 	gboolean running; /* FALSE: waits for the device's job to end */
-	guint patience; /* source: how long the waiters wait for DEL_DEV */
+	guint branches;   /* under way at once: the device's, the unit's */
+	GError *error;    /* why the device could not be deleted */
+	guint patience;   /* source: how long the waiters wait for DEL_DEV */
 };
 
 static void tell_waiters(Teardown *teardown, const GError *error)
@@ -73,13 +75,18 @@ static gboolean command(Device *device, guint32 op, guint timeout_ms, ublk_contr
 	return kernel_command(&cmd, NULL, done, user_data, error);
 }
 
+/* One of the branches is done; when both are, the device is gone. */
+static void branch_end(Teardown *teardown)
+{
+	if (--teardown->branches == 0)
+		teardown_end(teardown, teardown->error);
+}
+
 static void on_block_gone(const GError *error, gpointer user_data)
 {
-	Teardown *teardown = user_data;
-
 	if (error)
 		g_warning("%s", error->message);
-	teardown_end(teardown, NULL);
+	branch_end(user_data);
 }
 
 static void on_char_gone(const GError *error, gpointer user_data)
@@ -99,7 +106,8 @@ static void on_deleted(int res, const void *buf, size_t len, void *user_data)
 	g_clear_handle_id(&teardown->patience, g_source_remove);
 	/* -ENOENT: no node to judge by, somebody else deleted it; -ENODEV: nor a device */
 	if (res < 0 && res != -ENODEV && res != -ENOENT) {
-		teardown_end(teardown, error_from_kernel(res, "delete the device"));
+		teardown->error = error_from_kernel(res, "delete the device");
+		branch_end(teardown);
 		return;
 	}
 	udev_wait_gone(UBLK_NODE_CHAR, teardown->device->id, settings()->udev_ms, on_char_gone,
@@ -107,21 +115,22 @@ static void on_deleted(int res, const void *buf, size_t len, void *user_data)
 }
 
 /*
- * DEL_DEV waits for the last one that holds /dev/ublkcN, and cannot be asked a second time: its first
- * act takes away the node by which the second would be judged. So it gets no deadline; those who wait
- * for it do. The device keeps its place in its owner's limits meanwhile: the kernel has it still.
+ * DEL_DEV waits for the last one that holds /dev/ublkcN, and cannot be asked a second time: its
+ * first act takes away the node by which the second would be judged. So it gets no deadline; those
+ * who wait for it do. The device keeps its place in its owner's limits meanwhile: the kernel has it
+ * still.
  */
 static gboolean on_impatient(gpointer user_data)
 {
 	Teardown *teardown = user_data;
 	Device *device = teardown->device;
-	g_autofree char *who = device->server_pid ?
-				       g_strdup_printf("process %d", device->server_pid) :
-				       g_strdup("a process");
-	g_autoptr(GError) error = g_error_new(
-		UBLK_ERROR, UBLK_ERROR_BUSY,
-		"%s still holds /dev/ublkc%u; the device goes as soon as that ends", who,
-		device->id);
+	g_autofree char *who = device->server_pid
+				       ? g_strdup_printf("process %d", device->server_pid)
+				       : g_strdup("a process");
+	g_autoptr(GError) error =
+		g_error_new(UBLK_ERROR, UBLK_ERROR_BUSY,
+			    "%s still holds /dev/ublkc%u; the device goes as soon as that ends",
+			    who, device->id);
 
 	teardown->patience = 0;
 	device_set_state(device, UBLK_STATE_DEAD);
@@ -129,43 +138,43 @@ static gboolean on_impatient(gpointer user_data)
 	return G_SOURCE_REMOVE;
 }
 
+static void on_unit_stopped(const GError *error, gpointer user_data)
+{
+	if (error)
+		g_warning("%s", error->message);
+	branch_end(user_data);
+}
+
+/*
+ * Its I/O has ended, or could not be ended: then the end of its server, which systemd sees to, does
+ * that, and DEL_DEV the rest. Both at once, since DEL_DEV waits for the server.
+ */
 static void delete_device(Teardown *teardown)
 {
+	Device *device = teardown->device;
 	GError *error = NULL;
 
-	if (!command(teardown->device, UBLK_U_CMD_DEL_DEV, UBLK_NO_TIMEOUT, on_deleted, teardown,
-		     &error)) {
-		teardown_end(teardown, error);
+	teardown->branches = 1;
+	if (device->unit) {
+		teardown->branches++;
+		units_stop(device->unit, UNIT_MS, on_unit_stopped, teardown);
+	}
+	if (!command(device, UBLK_U_CMD_DEL_DEV, UBLK_NO_TIMEOUT, on_deleted, teardown, &error)) {
+		teardown->error = error;
+		branch_end(teardown);
 		return;
 	}
 	teardown->patience = g_timeout_add(settings()->stop_ms, on_impatient, teardown);
 }
 
-static void on_unit_stopped(const GError *error, gpointer user_data)
-{
-	Teardown *teardown = user_data;
-
-	if (error)
-		g_warning("%s", error->message);
-	delete_device(teardown);
-}
-
-/*
- * STOP_DEV came first, since it writes back what the block device still caches, through the server.
- * Where it came too late or failed, ending the server ends the I/O, and DEL_DEV does the rest.
- */
 static void on_io_stopped(int res, const void *buf, size_t len, void *user_data)
 {
 	Teardown *teardown = user_data;
-	Device *device = teardown->device;
 
 	if (res < 0 && res != -ENODEV && res != -ENOENT)
-		g_message("device %u: the kernel did not stop its I/O: %s", device->id,
+		g_message("device %u: the kernel did not stop its I/O: %s", teardown->device->id,
 			  g_strerror(-res));
-	if (device->unit)
-		units_stop(device->unit, UNIT_MS, on_unit_stopped, teardown);
-	else
-		delete_device(teardown);
+	delete_device(teardown);
 }
 
 static void on_creds(Creds *creds, const GError *error, gpointer user_data)
@@ -180,8 +189,11 @@ static void on_creds(Creds *creds, const GError *error, gpointer user_data)
 	}
 	g_clear_pointer(&device->creds, creds_unref);
 	device->creds = creds;
-	if (!command(device, UBLK_U_CMD_STOP_DEV, settings()->stop_ms, on_io_stopped, teardown,
-		     &local))
+	/* while there is a server: STOP_DEV writes back what the block device caches, through it */
+	if (device_server_ended(device))
+		delete_device(teardown);
+	else if (!command(device, UBLK_U_CMD_STOP_DEV, settings()->stop_ms, on_io_stopped, teardown,
+			  &local))
 		teardown_end(teardown, local);
 }
 

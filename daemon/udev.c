@@ -12,7 +12,8 @@ static const char *const subsystems[] = { "ublk-char", "block", NULL };
 static GUdevClient *client;
 static UdevRemoved removed_listener;
 static GList *waits; /* of Wait */
-static GHashTable *present; /* nodes that are expected or there, until udev has processed their removal */
+static GHashTable
+	*present; /* nodes that are expected or there, until udev has processed their removal */
 
 typedef struct {
 	enum ublk_node kind;
@@ -29,10 +30,12 @@ typedef struct {
 
 static gpointer present_key(enum ublk_node kind, guint32 dev_id)
 {
-	return GSIZE_TO_POINTER(((gsize) dev_id << 1) | (kind == UBLK_NODE_BLOCK));
+	return GSIZE_TO_POINTER(((gsize)dev_id << 1) | (kind == UBLK_NODE_BLOCK));
 }
 
-/* The node that a udev device is, FALSE for what is not the driver's (a partition, another disk). */
+/*
+ * The node that a udev device is, FALSE for what is not the driver's (a partition, another disk).
+ */
 static gboolean identify(GUdevDevice *device, enum ublk_node *kind, guint32 *dev_id)
 {
 	const char *name = g_udev_device_get_name(device);
@@ -62,8 +65,8 @@ static gboolean is_ready(const Wait *wait)
 	if (!device || !g_udev_device_get_is_initialized(device))
 		return FALSE;
 	/*
-	 * udev's database may still tell of the number's last device. The node cannot: the kernel made
-	 * it anew, as root's, so whose it is now udev has done since.
+	 * udev's database may still tell of the number's last device. The node cannot: the kernel
+	 * made it anew, as root's, so whose it is now udev has done since.
 	 */
 	fd = ublk_node_open(wait->kind, wait->dev_id, &owner);
 	if (fd < 0)
@@ -109,11 +112,11 @@ static gboolean on_deadline(gpointer user_data)
 	g_autoptr(GError) error = NULL;
 
 	wait->deadline = 0;
-	error = g_error_new(UBLK_ERROR, UBLK_ERROR_TIMED_OUT,
-			    "udev did not process the %s of %s in time (is systemd-udevd running, and "
-			    "is the project's rule installed?)",
-			    wait->gone ? "removal" : "arrival",
-			    ublk_node_path(wait->kind, wait->dev_id, path));
+	error = g_error_new(
+		UBLK_ERROR, UBLK_ERROR_TIMED_OUT,
+		"udev did not process the %s of %s in time (is systemd-udevd running, and "
+		"is the project's rule installed?)",
+		wait->gone ? "removal" : "arrival", ublk_node_path(wait->kind, wait->dev_id, path));
 	wait_end(wait, error);
 	return G_SOURCE_REMOVE;
 }
@@ -121,7 +124,8 @@ static gboolean on_deadline(gpointer user_data)
 static gboolean on_cancelled_idle(gpointer user_data)
 {
 	Wait *wait = user_data;
-	g_autoptr(GError) error = g_error_new_literal(G_IO_ERROR, G_IO_ERROR_CANCELLED, "cancelled");
+	g_autoptr(GError)
+		error = g_error_new_literal(G_IO_ERROR, G_IO_ERROR_CANCELLED, "cancelled");
 
 	wait->idle = 0;
 	wait_end(wait, error);
@@ -157,8 +161,8 @@ void udev_wait_ready(enum ublk_node kind, guint32 dev_id, uid_t uid, gid_t gid, 
 	wait_begin(wait, timeout_ms);
 	if (cancellable) {
 		wait->cancellable = g_object_ref(cancellable);
-		wait->handler = g_signal_connect(cancellable, "cancelled",
-						 G_CALLBACK(on_cancelled), wait);
+		wait->handler =
+			g_signal_connect(cancellable, "cancelled", G_CALLBACK(on_cancelled), wait);
 		if (g_cancellable_is_cancelled(cancellable))
 			on_cancelled(cancellable, wait);
 	}

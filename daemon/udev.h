@@ -16,8 +16,8 @@ void udev_close(void);
 
 /*
  * To be called before the command that makes the kernel make a node, so that its removal is waited
- * for even when it comes before udev has told of its arrival; and to take that back when the command
- * failed.
+ * for even when it comes before udev has told of its arrival; and to take that back when the
+ * command failed.
  */
 void udev_expect(enum ublk_node kind, guint32 dev_id);
 void udev_forget(enum ublk_node kind, guint32 dev_id);

@@ -6,7 +6,7 @@
 
 #include "error.h"
 
-#define SYSTEMD	      "org.freedesktop.systemd1"
+#define SYSTEMD       "org.freedesktop.systemd1"
 #define SYSTEMD_PATH  "/org/freedesktop/systemd1"
 #define SYSTEMD_IFACE "org.freedesktop.systemd1.Manager"
 
@@ -16,7 +16,7 @@
 static GDBusConnection *connection;
 static guint removed_signal;
 static GHashTable *present; /* names of units that systemd was asked to run and has not forgotten */
-static GList *waits; /* of Wait */
+static GList *waits;        /* of Wait */
 
 typedef struct {
 	char *unit;
@@ -124,9 +124,9 @@ static void add_list(GVariantBuilder *b, const char *name, const char *const *al
 }
 
 /*
- * What confines a server. It needs its char device, its backing file wherever the user has it (so the
- * file system stays as the user sees it), io_uring, and nothing else. Its limits are the user's, since
- * it runs in the user's slice.
+ * What confines a server. It needs its char device, its backing file wherever the user has it (so
+ * the file system stays as the user sees it), io_uring, and nothing else. Its limits are the
+ * user's, since it runs in the user's slice.
  */
 static void add_confinement(GVariantBuilder *b, guint32 dev_id)
 {
@@ -140,9 +140,9 @@ static void add_confinement(GVariantBuilder *b, guint32 dev_id)
 	add_uint64(b, "CapabilityBoundingSet", 0);
 	add_uint64(b, "AmbientCapabilities", 0);
 	/*
-	 * A mount namespace of its own into which no mount of the host's comes after the start: where a
-	 * file system on the server's own device is mounted, the last process to leave has to write it
-	 * back, and the server is the one process that cannot wait for the server.
+	 * A mount namespace of its own into which no mount of the host's comes after the start:
+	 * where a file system on the server's own device is mounted, the last process to leave has
+	 * to write it back, and the server is the one process that cannot wait for the server.
 	 */
 	add_bool(b, "PrivateMounts", TRUE);
 	add_uint64(b, "MountFlags", MS_PRIVATE);
@@ -175,8 +175,8 @@ static GVariant *make_properties(guint32 dev_id, uid_t uid, gid_t gid, const cha
 	g_autofree char *description = g_strdup_printf("Server of block device ublkb%u", dev_id);
 	g_autofree char *user = g_strdup_printf("%u", uid);
 	g_autofree char *group = g_strdup_printf("%u", gid);
-	g_autofree char *slice = uid == 0 ? g_strdup("system.slice") :
-					    g_strdup_printf("user-%u.slice", uid);
+	g_autofree char *slice = uid == 0 ? g_strdup("system.slice")
+					  : g_strdup_printf("user-%u.slice", uid);
 	GVariantBuilder properties, exec;
 
 	g_variant_builder_init(&properties, G_VARIANT_TYPE("a(sv)"));
@@ -255,8 +255,8 @@ static void on_stopped(GObject *source, GAsyncResult *result, gpointer user_data
 {
 	g_autofree char *unit = user_data;
 	g_autoptr(GError) error = NULL;
-	g_autoptr(GVariant) reply =
-		g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, &error);
+	g_autoptr(GVariant)
+		reply = g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, &error);
 	g_autofree char *name = error ? g_dbus_error_get_remote_error(error) : NULL;
 
 	/* systemd does not know it (any more); otherwise UnitRemoved or the deadline tells */
@@ -280,6 +280,6 @@ void units_stop(const char *unit, guint timeout_ms, UnitsDone done, gpointer use
 		return;
 	}
 	g_dbus_connection_call(connection, SYSTEMD, SYSTEMD_PATH, SYSTEMD_IFACE, "StopUnit",
-			       g_variant_new("(ss)", unit, "replace"), NULL,
-			       G_DBUS_CALL_FLAGS_NONE, -1, NULL, on_stopped, g_strdup(unit));
+			       g_variant_new("(ss)", unit, "replace"), NULL, G_DBUS_CALL_FLAGS_NONE,
+			       -1, NULL, on_stopped, g_strdup(unit));
 }

@@ -14,9 +14,9 @@ void units_quit(void);
 char *units_name(guint32 dev_id);
 
 /*
- * Have systemd run `argv` as uid:gid, with `stdin_fd` (stays the caller's) as its standard input, in
- * the user's slice, confined to what a server needs. `done` comes from the main loop when systemd has
- * taken the job; how the server fares is told by its report.
+ * Have systemd run `argv` as uid:gid, with `stdin_fd` (stays the caller's) as its standard input,
+ * in the user's slice, confined to what a server needs. `done` comes from the main loop when
+ * systemd has taken the job; how the server fares is told by its report.
  */
 void units_start(const char *unit, guint32 dev_id, uid_t uid, gid_t gid, const char *const *argv,
 		 int stdin_fd, GCancellable *cancellable, UnitsDone done, gpointer user_data);
@@ -28,7 +28,7 @@ void units_adopt(const char *unit);
 
 /*
  * Stop it (systemd kills what does not leave) and wait until systemd has forgotten it, so that the
- * name is free. `done` comes from the main loop, with TimedOut after timeout_ms; a unit that is gone
- * already is no error.
+ * name is free. `done` comes from the main loop, with TimedOut after timeout_ms; a unit that is
+ * gone already is no error.
  */
 void units_stop(const char *unit, guint timeout_ms, UnitsDone done, gpointer user_data);
