@@ -137,17 +137,31 @@ static gboolean handle_get_device_by_name(UblkBusManager *object, GDBusMethodInv
 
 static void set_features(void)
 {
+	static const char *const fates[] = {
+		[UBLK_FEATURE_ALLOWED] = "allowed",
+		[UBLK_FEATURE_IMPLIED] = "implied",
+		[UBLK_FEATURE_REFUSED] = "refused",
+		[UBLK_FEATURE_CLEARED] = "cleared",
+	};
 	g_autoptr(GPtrArray) names = g_ptr_array_new();
 	guint64 present = kernel_get_features();
 	const struct ublk_feature *features;
+	GVariantBuilder table;
 	size_t n;
 
+	g_variant_builder_init(&table, G_VARIANT_TYPE("a(ssss)"));
 	features = ublk_features(&n);
-	for (size_t i = 0; i < n; i++)
-		if (present & features[i].flag)
-			g_ptr_array_add(names, (gpointer)features[i].name);
+	for (size_t i = 0; i < n; i++) {
+		const struct ublk_feature *feature = &features[i];
+
+		if (present & feature->flag)
+			g_ptr_array_add(names, (gpointer)feature->name);
+		g_variant_builder_add(&table, "(ssss)", feature->name, feature->since,
+				      fates[feature->unprivileged], feature->why);
+	}
 	g_ptr_array_add(names, NULL);
 	ublk_bus_manager_set_kernel_features(manager, (const char *const *)names->pdata);
+	ublk_bus_manager_set_feature_table(manager, g_variant_builder_end(&table));
 }
 
 void manager_export(GDBusObjectManagerServer *objects)
