@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bus.h"
+
+#include "errors.h"
+
+/*
+ * For calls that no person has to answer. ublkd has shorter deadlines of its own for whatever the
+ * kernel or systemd may take: this is for an ublkd that hangs.
+ */
+#define CALL_TIMEOUT_MS (120 * 1000)
+
+/* Some containers have /run but no link from /var/run to it, where GLib looks. */
+#define OTHER_BUS_SOCKET "/run/dbus/system_bus_socket"
+
+static char *get_address(GError **error)
+{
+	if (!g_getenv("DBUS_SYSTEM_BUS_ADDRESS") &&
+	    !g_file_test("/var/run/dbus/system_bus_socket", G_FILE_TEST_EXISTS) &&
+	    g_file_test(OTHER_BUS_SOCKET, G_FILE_TEST_EXISTS))
+		return g_strdup("unix:path=" OTHER_BUS_SOCKET);
+	return g_dbus_address_get_for_bus_sync(G_BUS_TYPE_SYSTEM, NULL, error);
+}
+
+Bus *bus_connect(gboolean ask_password, GError **error)
+{
+	g_autofree char *address = get_address(error);
+	g_autoptr(GDBusConnection) connection = NULL;
+	g_autoptr(GError) cause = NULL;
+	Bus *bus;
+
+	if (!address)
+		return NULL;
+	/*
+	 * Cross-namespace: let the bus ask the kernel who we are, since our own uid may be mapped.
+	 * Not by g_dbus_connection_new_for_address_sync(): up to GLib 2.74.6 it takes the flag for
+	 * a mistake.
+	 */
+	connection = g_initable_new(G_TYPE_DBUS_CONNECTION, NULL, &cause, "address", address,
+				    "flags",
+				    G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
+					    G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION |
+					    G_DBUS_CONNECTION_FLAGS_CROSS_NAMESPACE,
+				    NULL);
+	if (!connection) {
+		g_dbus_error_strip_remote_error(cause);
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_FAILURE,
+			    "cannot reach the system bus at %s: %s; in a container, mount the "
+			    "host's " OTHER_BUS_SOCKET,
+			    address, cause->message);
+		return NULL;
+	}
+
+	bus = g_new0(Bus, 1);
+	bus->connection = g_steal_pointer(&connection);
+	bus->ask_password = ask_password;
+	return bus;
+}
+
+void bus_free(Bus *bus)
+{
+	g_clear_object(&bus->connection);
+	g_free(bus);
+}
+
+gboolean bus_get_uid(Bus *bus, guint32 *uid, GError **error)
+{
+	g_autoptr(GVariant) reply = g_dbus_connection_call_sync(
+		bus->connection, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+		"org.freedesktop.DBus", "GetConnectionUnixUser",
+		g_variant_new("(s)", g_dbus_connection_get_unique_name(bus->connection)),
+		G_VARIANT_TYPE("(u)"), G_DBUS_CALL_FLAGS_NONE, CALL_TIMEOUT_MS, NULL, error);
+
+	if (!reply)
+		return FALSE;
+	g_variant_get(reply, "(u)", uid);
+	return TRUE;
+}
+
+GVariant *bus_call(Bus *bus, const char *path, const char *interface, const char *method,
+		   GVariant *parameters, const char *reply_type, GUnixFDList *fds,
+		   GUnixFDList **reply_fds, GError **error)
+{
+	GDBusCallFlags flags = bus->ask_password ? G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION
+						 : G_DBUS_CALL_FLAGS_NONE;
+
+	return g_dbus_connection_call_with_unix_fd_list_sync(
+		bus->connection, UBLK_BUS_NAME, path, interface, method, parameters,
+		G_VARIANT_TYPE(reply_type), flags, bus->ask_password ? G_MAXINT : CALL_TIMEOUT_MS,
+		fds, reply_fds, NULL, error);
+}
+
+gboolean bus_call_device(Bus *bus, const char *path, const char *method, GVariant *parameters,
+			 GUnixFDList *fds, GError **error)
+{
+	g_autoptr(GVariant) reply = bus_call(bus, path, UBLK_BUS_DEVICE_INTERFACE, method,
+					     parameters, "()", fds, NULL, error);
+
+	return reply != NULL;
+}
+
+GVariant *bus_no_options(void)
+{
+	return g_variant_new_array(G_VARIANT_TYPE("{sv}"), NULL, 0);
+}

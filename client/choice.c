@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "choice.h"
+
+#include "device-word.h"
+#include "errors.h"
+#include "parse.h"
+
+/* The chosen devices, in the order of the words and each only once. Owned by @devices. */
+static GPtrArray *choose(GPtrArray *devices, guint32 uid, gboolean all, char **words,
+			 GError **error)
+{
+	g_autoptr(GPtrArray) chosen = g_ptr_array_new();
+
+	for (guint i = 0; all && i < devices->len; i++) {
+		Device *device = devices->pdata[i];
+
+		if (device->owner_uid == uid)
+			g_ptr_array_add(chosen, device);
+	}
+	for (char **word = words; *word; word++) {
+		Device *device = device_word_find(devices, *word, uid, error);
+
+		if (!device)
+			return NULL;
+		if (!g_ptr_array_find(chosen, device, NULL))
+			g_ptr_array_add(chosen, device);
+	}
+	return g_steal_pointer(&chosen);
+}
+
+int choice_run(const struct verb *verb, const char *method, int argc, char **argv, GError **error)
+{
+	gboolean ask_password = TRUE, all = FALSE;
+	g_auto(GStrv) numbers = NULL;
+	const GOptionEntry entries[] = {
+		{ "all", 'a', 0, G_OPTION_ARG_NONE, &all, "All devices of one's own", NULL },
+		{ "id", 'n', 0, G_OPTION_ARG_STRING_ARRAY, &numbers, "The device's number", "ID" },
+		{ "number", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_STRING_ARRAY, &numbers, NULL,
+		  "ID" },
+		VERBS_NO_ASK_PASSWORD(&ask_password),
+		{ NULL },
+	};
+	g_autoptr(Bus) bus = NULL;
+	g_autoptr(GPtrArray) devices = NULL, chosen = NULL;
+	g_autoptr(GStrvBuilder) words = g_strv_builder_new();
+	g_auto(GStrv) list = NULL;
+	int status = EXIT_CODE_SUCCESS;
+	guint32 uid;
+
+	if (!verbs_parse(verb, entries, NULL, &argc, &argv, error))
+		return EXIT_CODE_USAGE;
+	/* A number is as good as a node's name, and cannot be taken for a device's name then. */
+	for (char **number = numbers; number && *number; number++) {
+		g_autofree char *node = g_strconcat("/dev/ublkb", *number, NULL);
+		guint64 id;
+
+		if (!parse_number(*number, G_MAXUINT32, &id, error)) {
+			g_prefix_error(error, "-n: ");
+			return EXIT_CODE_USAGE;
+		}
+		g_strv_builder_add(words, node);
+	}
+	for (int i = 1; i < argc; i++)
+		g_strv_builder_add(words, argv[i]);
+	list = g_strv_builder_end(words);
+	if (all ? list[0] != NULL : list[0] == NULL) {
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE,
+			    "say which: DEVICE…, -n ID, or --all of your own");
+		return EXIT_CODE_USAGE;
+	}
+
+	bus = bus_connect(ask_password, error);
+	if (!bus || !bus_get_uid(bus, &uid, error))
+		return EXIT_CODE_FAILURE;
+	devices = device_list(bus, error);
+	if (!devices)
+		return EXIT_CODE_FAILURE;
+	chosen = choose(devices, uid, all, list, error);
+	if (!chosen)
+		return EXIT_CODE_NOT_FOUND;
+
+	/* One that fails keeps the others from nothing. */
+	for (guint i = 0; i < chosen->len; i++) {
+		const Device *device = chosen->pdata[i];
+		g_autoptr(GError) failure = NULL;
+
+		if (bus_call_device(bus, device->path, method,
+				    g_variant_new("(@a{sv})", bus_no_options()), NULL, &failure))
+			continue;
+		/* Gone by itself while we were about it: for --all that is as good. */
+		if (all && errors_get_exit_code(failure) == EXIT_CODE_NOT_FOUND)
+			continue;
+		errors_print(failure, FALSE);
+		if (status == EXIT_CODE_SUCCESS)
+			status = errors_get_exit_code(failure);
+	}
+	return status;
+}

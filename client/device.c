@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "device.h"
+
+#include <string.h>
+
+#define PROPERTIES     "org.freedesktop.DBus.Properties"
+#define OBJECT_MANAGER "org.freedesktop.DBus.ObjectManager"
+
+static char *lookup_text(GVariant *properties, const char *key)
+{
+	char *text = NULL;
+
+	return g_variant_lookup(properties, key, "s", &text) ? text : g_strdup("");
+}
+
+static char **lookup_list(GVariant *properties, const char *key)
+{
+	char **list = NULL;
+
+	return g_variant_lookup(properties, key, "^as", &list) ? list : g_new0(char *, 1);
+}
+
+Device *device_new(const char *path, GVariant *properties)
+{
+	Device *device = g_new0(Device, 1);
+
+	device->path = g_strdup(path);
+	device->name = lookup_text(properties, "Name");
+	device->state = lookup_text(properties, "State");
+	device->target = lookup_text(properties, "Target");
+	device->char_device = lookup_text(properties, "CharDevice");
+	device->block_device = lookup_text(properties, "BlockDevice");
+	device->queue_cpus = lookup_list(properties, "QueueCpus");
+	device->flag_names = lookup_list(properties, "FlagNames");
+	g_variant_lookup(properties, "Id", "u", &device->id);
+	g_variant_lookup(properties, "OwnerUid", "u", &device->owner_uid);
+	g_variant_lookup(properties, "OwnerGid", "u", &device->owner_gid);
+	g_variant_lookup(properties, "Size", "t", &device->size);
+	g_variant_lookup(properties, "LogicalBlockSize", "u", &device->logical_block_size);
+	g_variant_lookup(properties, "PhysicalBlockSize", "u", &device->physical_block_size);
+	g_variant_lookup(properties, "Queues", "u", &device->queues);
+	g_variant_lookup(properties, "QueueDepth", "u", &device->depth);
+	g_variant_lookup(properties, "MaxIoSize", "u", &device->max_io_size);
+	g_variant_lookup(properties, "ReadOnly", "b", &device->read_only);
+	g_variant_lookup(properties, "Flags", "t", &device->flags);
+	g_variant_lookup(properties, "Trusted", "b", &device->trusted);
+	g_variant_lookup(properties, "ServerPid", "u", &device->server_pid);
+	g_variant_lookup(properties, "CreatedAt", "t", &device->created_at);
+	return device;
+}
+
+void device_free(Device *device)
+{
+	g_free(device->path);
+	g_free(device->name);
+	g_free(device->state);
+	g_free(device->target);
+	g_strfreev(device->queue_cpus);
+	g_strfreev(device->flag_names);
+	g_free(device->char_device);
+	g_free(device->block_device);
+	g_free(device);
+}
+
+static int compare_devices(gconstpointer a, gconstpointer b)
+{
+	const Device *one = *(Device *const *)a, *other = *(Device *const *)b;
+
+	return (one->id > other->id) - (one->id < other->id);
+}
+
+GPtrArray *device_list_from_reply(GVariant *reply)
+{
+	g_autoptr(GPtrArray) devices = g_ptr_array_new_with_free_func((GDestroyNotify)device_free);
+	g_autoptr(GVariantIter) objects = NULL;
+	const char *path;
+	GVariant *interfaces;
+
+	g_variant_get(reply, "(a{oa{sa{sv}}})", &objects);
+	while (g_variant_iter_loop(objects, "{&o@a{sa{sv}}}", &path, &interfaces)) {
+		g_autoptr(GVariant) properties = g_variant_lookup_value(
+			interfaces, UBLK_BUS_DEVICE_INTERFACE, G_VARIANT_TYPE_VARDICT);
+
+		if (properties)
+			g_ptr_array_add(devices, device_new(path, properties));
+	}
+	g_ptr_array_sort(devices, compare_devices);
+	return g_steal_pointer(&devices);
+}
+
+/*
+ * One call instead of GDBusObjectManagerClient: that one takes an absent ublkd for an empty list,
+ * and watches what we only read once.
+ */
+GPtrArray *device_list(Bus *bus, GError **error)
+{
+	g_autoptr(GVariant)
+		reply = bus_call(bus, UBLK_BUS_ROOT, OBJECT_MANAGER, "GetManagedObjects", NULL,
+				 "(a{oa{sa{sv}}})", NULL, NULL, error);
+
+	return reply ? device_list_from_reply(reply) : NULL;
+}
+
+Device *device_get(Bus *bus, const char *path, GError **error)
+{
+	g_autoptr(GVariant) reply = bus_call(bus, path, PROPERTIES, "GetAll",
+					     g_variant_new("(s)", UBLK_BUS_DEVICE_INTERFACE),
+					     "(a{sv})", NULL, NULL, error);
+	g_autoptr(GVariant) properties = NULL;
+
+	if (!reply)
+		return NULL;
+	properties = g_variant_get_child_value(reply, 0);
+	return device_new(path, properties);
+}
+
+char *device_get_node(const char *path)
+{
+	const char *number = strrchr(path, '/');
+
+	return g_strconcat("/dev/ublkb", number ? number + 1 : path, NULL);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A device as ublkd describes it: the properties of one object on the bus.
+ */
+#pragma once
+
+#include "bus.h"
+
+typedef struct device {
+	char *path; /* of the object */
+	guint32 id;
+	char *name;
+	guint32 owner_uid, owner_gid;
+	char *state;
+	char *target;
+	guint64 size;                /* bytes */
+	guint32 logical_block_size;  /* bytes */
+	guint32 physical_block_size; /* bytes */
+	guint32 queues, depth;
+	guint32 max_io_size; /* bytes */
+	char **queue_cpus;
+	gboolean read_only;
+	guint64 flags;
+	char **flag_names;
+	gboolean trusted;
+	char *char_device, *block_device;
+	guint32 server_pid;
+	guint64 created_at; /* microseconds since 1970 */
+} Device;
+
+/* From the dictionary of its properties, a{sv}. What ublkd does not tell is 0 or empty. */
+Device *device_new(const char *path, GVariant *properties);
+void device_free(Device *device);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Device, device_free)
+
+/* All devices, by number: elements are Device *, freed with the array. */
+GPtrArray *device_list(Bus *bus, GError **error);
+/* The same from GetManagedObjects' reply, (a{oa{sa{sv}}}). */
+GPtrArray *device_list_from_reply(GVariant *reply);
+
+/* The device at an object path. */
+Device *device_get(Bus *bus, const char *path, GError **error);
+
+/* /dev/ublkbN of the object /org/ublk1/devices/N. */
+char *device_get_node(const char *path);

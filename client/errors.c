@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "errors.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "output.h"
+#include "ublk-dbus.h"
+
+#define UBLK_GROUP          "ublk"
+#define UBLK_CONTROL_DEVICE "/dev/ublk-control"
+
+G_DEFINE_QUARK(ublk - client - error, client_error)
+
+/* Errors by their names on the bus. */
+static const struct {
+	const char *name;
+	enum exit_code code;
+	const char *hint;
+} bus_errors[] = {
+	{ UBLK_BUS_ERROR_INVALID_ARGUMENT, EXIT_CODE_USAGE, NULL },
+	{ UBLK_BUS_ERROR_NOT_FOUND, EXIT_CODE_NOT_FOUND, NULL },
+	{ UBLK_BUS_ERROR_EXISTS, EXIT_CODE_BUSY, NULL },
+	{ UBLK_BUS_ERROR_BUSY, EXIT_CODE_BUSY, NULL },
+	{ UBLK_BUS_ERROR_INVALID_STATE, EXIT_CODE_FAILURE, NULL },
+	{ UBLK_BUS_ERROR_LIMIT_EXCEEDED, EXIT_CODE_BUSY, NULL },
+	{ UBLK_BUS_ERROR_NOT_SUPPORTED, EXIT_CODE_FAILURE, NULL },
+	{ UBLK_BUS_ERROR_TIMED_OUT, EXIT_CODE_TIMEOUT, NULL },
+	{ UBLK_BUS_ERROR_KERNEL, EXIT_CODE_FAILURE, NULL },
+	{ UBLK_BUS_ERROR_ACCESS_DENIED, EXIT_CODE_NOT_AUTHORIZED, NULL },
+	{ UBLK_BUS_ERROR_INTERACTIVE, EXIT_CODE_NOT_AUTHORIZED, NULL },
+	{ "org.freedesktop.DBus.Error.ServiceUnknown", EXIT_CODE_FAILURE,
+	  "ublkd is not installed, or not running: install it, or `systemctl start ublkd`" },
+	{ "org.freedesktop.DBus.Error.NameHasNoOwner", EXIT_CODE_FAILURE,
+	  "ublkd is not running: `systemctl start ublkd`" },
+	{ "org.freedesktop.DBus.Error.NoReply", EXIT_CODE_TIMEOUT,
+	  "ublkd did not answer: `journalctl -u ublkd` may tell why" },
+	{ "org.freedesktop.DBus.Error.TimedOut", EXIT_CODE_TIMEOUT,
+	  "ublkd did not answer: `journalctl -u ublkd` may tell why" },
+	{ "org.freedesktop.DBus.Error.Timeout", EXIT_CODE_TIMEOUT,
+	  "ublkd did not answer: `journalctl -u ublkd` may tell why" },
+	{ "org.freedesktop.DBus.Error.UnknownObject", EXIT_CODE_NOT_FOUND, NULL },
+	{ "org.freedesktop.DBus.Error.LimitsExceeded", EXIT_CODE_BUSY, NULL },
+};
+
+int errors_get_exit_code(const GError *error)
+{
+	g_autofree char *name = NULL;
+
+	if (error->domain == CLIENT_ERROR)
+		return error->code;
+	if (error->domain == G_OPTION_ERROR)
+		return EXIT_CODE_USAGE;
+	/* A known name becomes GLib's own code, an unknown one G_IO_ERROR_DBUS_ERROR: take the
+	 * name. */
+	name = g_dbus_error_is_remote_error(error) ? g_dbus_error_get_remote_error(error) : NULL;
+	for (gsize i = 0; name && i < G_N_ELEMENTS(bus_errors); i++)
+		if (strcmp(bus_errors[i].name, name) == 0)
+			return bus_errors[i].code;
+	if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
+		return EXIT_CODE_TIMEOUT;
+	return EXIT_CODE_FAILURE;
+}
+
+static gboolean process_has_group(gid_t gid)
+{
+	int count = getgroups(0, NULL);
+	g_autofree gid_t *groups = g_new0(gid_t, MAX(count, 0) + 1);
+
+	count = getgroups(count, groups);
+	for (int i = 0; i < count; i++)
+		if (groups[i] == gid)
+			return TRUE;
+	return getegid() == gid;
+}
+
+static enum errors_membership get_membership(const char *user)
+{
+	const struct group *group = getgrnam(UBLK_GROUP);
+
+	if (!group)
+		return ERRORS_NO_GROUP;
+	if (process_has_group(group->gr_gid))
+		return ERRORS_MEMBER;
+	for (char **member = group->gr_mem; *member; member++)
+		if (strcmp(*member, user) == 0)
+			return ERRORS_MEMBER_BUT_OLD_SESSION;
+	return ERRORS_NOT_A_MEMBER;
+}
+
+char *errors_describe_membership(enum errors_membership membership, const char *user)
+{
+	switch (membership) {
+	case ERRORS_NO_GROUP:
+		return NULL;
+	case ERRORS_NOT_A_MEMBER:
+		return g_strdup_printf("members of the group " UBLK_GROUP " may: an administrator "
+				       "can say `usermod -aG " UBLK_GROUP " %s`, then log in again",
+				       user);
+	case ERRORS_MEMBER_BUT_OLD_SESSION:
+		return g_strdup_printf("%s was put into the group " UBLK_GROUP
+				       " after this session began: log in again",
+				       user);
+	case ERRORS_MEMBER:
+		return g_strdup(
+			"members of the group " UBLK_GROUP
+			" usually may: a polkit rule of the administrator's says otherwise");
+	}
+	return NULL;
+}
+
+static char *get_denied_hint(void)
+{
+	const struct passwd *user = getpwuid(getuid());
+	g_autofree char *name = NULL;
+
+	/* In a user namespace neither groups nor names are the host's. */
+	if (output_is_namespaced())
+		return g_strdup("in a rootless container the group " UBLK_GROUP
+				" counts only if its user's groups are kept: "
+				"`podman run --group-add keep-groups`");
+	if (!user)
+		return NULL;
+	/* A copy: the next look-up uses the same memory. */
+	name = g_strdup(user->pw_name);
+	return errors_describe_membership(get_membership(name), name);
+}
+
+char *errors_get_hint(const GError *error, gboolean creating)
+{
+	g_autofree char *name = NULL;
+
+	if (!g_dbus_error_is_remote_error(error))
+		return NULL;
+	name = g_dbus_error_get_remote_error(error);
+	/* ublkd's own refusal; the bus and the kernel deny access too, and not for want of a group.
+	 */
+	if (strcmp(name, UBLK_BUS_ERROR_ACCESS_DENIED) == 0 ||
+	    strcmp(name, UBLK_BUS_ERROR_INTERACTIVE) == 0)
+		return creating && strstr(error->message, "not authorized") ? get_denied_hint()
+									    : NULL;
+	/* Without the driver, ublkd says what the kernel said; the remedy is the same each time. */
+	if (strcmp(name, UBLK_BUS_ERROR_NOT_SUPPORTED) == 0 ||
+	    strcmp(name, UBLK_BUS_ERROR_KERNEL) == 0) {
+		if (!creating || output_is_namespaced() ||
+		    strstr(error->message, "modprobe") != NULL ||
+		    access(UBLK_CONTROL_DEVICE, F_OK) == 0 || errno != ENOENT)
+			return NULL;
+		return g_strdup("there is no " UBLK_CONTROL_DEVICE
+				": `modprobe ublk_drv` loads the driver (Linux 6.3 or later with "
+				"CONFIG_BLK_DEV_UBLK)");
+	}
+	for (gsize i = 0; i < G_N_ELEMENTS(bus_errors); i++)
+		if (strcmp(bus_errors[i].name, name) == 0)
+			return g_strdup(bus_errors[i].hint);
+	if (g_str_has_prefix(name, "org.freedesktop.DBus.Error.Spawn.") ||
+	    g_str_has_prefix(name, "org.freedesktop.systemd1."))
+		return g_strdup("ublkd could not be started: `systemctl status ublkd` tells why");
+	return NULL;
+}
+
+void errors_print(const GError *error, gboolean creating)
+{
+	g_autoptr(GError) copy = g_error_copy(error);
+	g_autofree char *hint = errors_get_hint(error, creating);
+	g_autofree char *message = NULL;
+	gsize length;
+
+	g_dbus_error_strip_remote_error(copy);
+	message = output_escape_text(copy->message);
+	length = strlen(message);
+	while (length > 0 && strchr(".\n ", message[length - 1]))
+		message[--length] = '\0';
+	fprintf(stderr, "%s: %s%s%s\n", g_get_prgname(), message, hint ? "; " : "",
+		hint ? hint : "");
+	if (errors_get_exit_code(error) == EXIT_CODE_USAGE && !g_dbus_error_is_remote_error(error))
+		fprintf(stderr, "See `%s --help`.\n", g_get_prgname());
+}

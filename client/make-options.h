@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The options that make a device, the same for `add` (ublkd runs the server) and `serve` (we do).
+ * One table: an option is one line there.
+ */
+#pragma once
+
+#include <gio/gunixfdlist.h>
+
+#include "verbs.h"
+
+typedef struct make_options {
+	/* From the option's key (ublk-dbus.h) to its value, a GVariant. */
+	GHashTable *values;
+	char *target;
+	/* The backing file's absolute path: any bytes, as file names are. NULL: none. */
+	char *file;
+} MakeOptions;
+
+MakeOptions *make_options_new(void);
+void make_options_free(MakeOptions *options);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MakeOptions, make_options_free)
+
+/* GOption's entries, ended by an empty one; pass the MakeOptions to verbs_parse() as its data. */
+extern const GOptionEntry make_options_entries[];
+
+/*
+ * What can be told without ublkd: a target is given, loop has a file and the file can be opened as
+ * it will be needed, contradictions. Better to hear that before a password is asked for.
+ */
+gboolean make_options_check(const MakeOptions *options, GError **error);
+
+/*
+ * AddDevice's dictionary; floating. A file whose name D-Bus cannot carry, since it is not UTF-8, is
+ * opened and put into @fds.
+ */
+GVariant *make_options_build_add(const MakeOptions *options, GUnixFDList *fds, GError **error);
+
+/* CreateDevice's dictionary: what the driver has to know before there is a server. Floating. */
+GVariant *make_options_build_create(const MakeOptions *options);
+
+/* The rest: the arguments that tell ublk-server the same. Added to @argv, which owns them. */
+void make_options_append_arguments(const MakeOptions *options, GPtrArray *argv);
+
+/*
+ * The absolute path of a file name given in the current directory. Links and ".." are left as they
+ * are: the server resolves them, with the user's rights. Free with g_free().
+ */
+char *make_options_get_absolute(const char *file);

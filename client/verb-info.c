@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+
+#include "bus.h"
+#include "device-word.h"
+#include "errors.h"
+#include "output.h"
+#include "verbs.h"
+
+/*
+ * The backing file's path; NULL when there is none or the caller may not know. A failure is no
+ * reason not to show the rest.
+ */
+static char *get_backing_file(Bus *bus, const Device *device)
+{
+	g_autoptr(GVariant) reply =
+		bus_call(bus, device->path, UBLK_BUS_DEVICE_INTERFACE, "GetBackingFile",
+			 g_variant_new("(@a{sv})", bus_no_options()), "(s)", NULL, NULL, NULL);
+	char *path;
+
+	if (!reply)
+		return NULL;
+	g_variant_get(reply, "(s)", &path);
+	return path;
+}
+
+static int run(const struct verb *verb, int argc, char **argv, GError **error)
+{
+	gboolean json = FALSE;
+	const GOptionEntry entries[] = {
+		{ "json", 0, 0, G_OPTION_ARG_NONE, &json, "JSON instead of text", NULL },
+		{ NULL },
+	};
+	g_autoptr(Bus) bus = NULL;
+	g_autoptr(GPtrArray) devices = NULL, chosen = g_ptr_array_new();
+	g_autoptr(GPtrArray) backing_files = g_ptr_array_new_with_free_func(g_free);
+	guint32 uid;
+
+	if (!verbs_parse(verb, entries, NULL, &argc, &argv, error))
+		return EXIT_CODE_USAGE;
+	/* Just to show a path, nobody is asked for a password. */
+	bus = bus_connect(FALSE, error);
+	if (!bus || !bus_get_uid(bus, &uid, error))
+		return EXIT_CODE_FAILURE;
+	devices = device_list(bus, error);
+	if (!devices)
+		return EXIT_CODE_FAILURE;
+	for (int i = 1; i < argc; i++) {
+		Device *device = device_word_find(devices, argv[i], uid, error);
+
+		if (!device)
+			return EXIT_CODE_NOT_FOUND;
+		g_ptr_array_add(chosen, device);
+		g_ptr_array_add(backing_files, get_backing_file(bus, device));
+	}
+	if (json) {
+		output_print_json(stdout, chosen, backing_files);
+		return EXIT_CODE_SUCCESS;
+	}
+	for (guint i = 0; i < chosen->len; i++) {
+		if (i > 0)
+			fputc('\n', stdout);
+		output_print_device(stdout, chosen->pdata[i], backing_files->pdata[i]);
+	}
+	return EXIT_CODE_SUCCESS;
+}
+
+const struct verb verb_info = {
+	.name = "info",
+	.arguments = "DEVICE…",
+	.min_words = 1,
+	.max_words = -1,
+	.summary = "Show everything about a device",
+	.description = "The backing file is shown to the device's owner and to administrators.\n"
+		       "\n"
+		       "Examples:\n"
+		       "  ublk-client info 0\n"
+		       "  ublk-client info --json /dev/ublkb0",
+	.run = run,
+};

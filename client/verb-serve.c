@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A device whose server is our child, for as long as we run. It needs nothing of the system but the
+ * bus, so that it works in a container too: the character device comes as a descriptor from ublkd.
+ */
+#include <errno.h>
+#include <glib-unix.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bus.h"
+#include "device.h"
+#include "errors.h"
+#include "make-options.h"
+#include "server-process.h"
+#include "verbs.h"
+
+/* How long a server may take to see that its device was deleted. */
+#define SERVER_PATIENCE_MS 5000
+
+struct serving {
+	GMainLoop *loop;
+	ServerProcess *process;
+	int signal;
+};
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+#define autofd __attribute__((cleanup(close_fd))) int
+
+/* The new device's object path and an O_PATH descriptor of its character device. */
+static char *create_device(Bus *bus, const MakeOptions *options, int *char_fd, GError **error)
+{
+	g_autoptr(GUnixFDList) fds = NULL;
+	g_autoptr(GVariant) reply =
+		bus_call(bus, UBLK_BUS_MANAGER_PATH, UBLK_BUS_MANAGER_INTERFACE, "CreateDevice",
+			 g_variant_new("(@a{sv})", make_options_build_create(options)), "(oh)",
+			 NULL, &fds, error);
+	char *path;
+	gint32 index;
+
+	if (!reply)
+		return NULL;
+	g_variant_get(reply, "(&oh)", &path, &index);
+	if (!fds || index < 0 || index >= g_unix_fd_list_get_length(fds)) {
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_FAILURE,
+			    "ublkd's answer makes no sense: there is no descriptor in it");
+		return NULL;
+	}
+	/* A duplicate, closed on exec. */
+	*char_fd = g_unix_fd_list_get(fds, index, error);
+	return *char_fd < 0 ? NULL : g_strdup(path);
+}
+
+static void add_argument(GPtrArray *argv, const char *name, const char *format, ...)
+	G_GNUC_PRINTF(3, 4);
+
+static void add_argument(GPtrArray *argv, const char *name, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	g_ptr_array_add(argv, g_strdup(name));
+	g_ptr_array_add(argv, g_strdup_vprintf(format, arguments));
+	va_end(arguments);
+}
+
+static GPtrArray *build_argv(const MakeOptions *options, const Device *device)
+{
+	GPtrArray *argv = g_ptr_array_new_with_free_func(g_free);
+	g_autofree char *cpus = g_strjoinv(":", device->queue_cpus);
+
+	g_ptr_array_add(argv, NULL); /* the program: server-process.c knows which */
+	add_argument(argv, "-t", "%s", options->target);
+	make_options_append_arguments(options, argv);
+	/* What the driver made of it, not what was asked for. */
+	add_argument(argv, "--char-fd", "%d", SERVER_PROCESS_CHAR_FD);
+	add_argument(argv, "--report-fd", "%d", SERVER_PROCESS_REPORT_FD);
+	add_argument(argv, "--id", "%u", device->id);
+	add_argument(argv, "--queues", "%u", device->queues);
+	add_argument(argv, "--depth", "%u", device->depth);
+	add_argument(argv, "--max-io-size", "%u", device->max_io_size);
+	add_argument(argv, "--flags", "0x%" G_GINT64_MODIFIER "x", device->flags);
+	if (*cpus)
+		add_argument(argv, "--queue-cpus", "%s", cpus);
+	g_ptr_array_add(argv, NULL);
+	return argv;
+}
+
+/* The server reports on one end to ublkd, which has the other. */
+static gboolean make_report(int *ublkd_end, int *server_end, GError **error)
+{
+	int ends[2];
+	int yes = 1;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_FAILURE, "socketpair: %s",
+			    g_strerror(errno));
+		return FALSE;
+	}
+	*ublkd_end = ends[0];
+	*server_end = ends[1];
+	/* Before there is a sender: its pid is added to what is sent from now on. */
+	if (setsockopt(*ublkd_end, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)) < 0) {
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_FAILURE, "SO_PASSCRED: %s",
+			    g_strerror(errno));
+		return FALSE;
+	}
+	return TRUE;
+}
+
+/* Returns when the block device can be used. */
+static gboolean call_start(Bus *bus, const char *path, int report, int pidfd, GError **error)
+{
+	g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
+	int report_index = g_unix_fd_list_append(fds, report, error);
+	int server_index = report_index < 0 ? -1 : g_unix_fd_list_append(fds, pidfd, error);
+	GVariantBuilder builder;
+
+	if (server_index < 0)
+		return FALSE;
+	g_variant_builder_init(&builder, G_VARIANT_TYPE_VARDICT);
+	g_variant_builder_add(&builder, "{sv}", UBLK_OPT_REPORT,
+			      g_variant_new_handle(report_index));
+	g_variant_builder_add(&builder, "{sv}", UBLK_OPT_SERVER,
+			      g_variant_new_handle(server_index));
+	return bus_call_device(bus, path, "Start", g_variant_new("(a{sv})", &builder), fds, error);
+}
+
+/* From a device that exists to one that is served. */
+static ServerProcess *start_server(Bus *bus, const char *path, const MakeOptions *options,
+				   int char_fd, GError **error)
+{
+	g_autoptr(Device) device = device_get(bus, path, error);
+	g_autoptr(GPtrArray) argv = device ? build_argv(options, device) : NULL;
+	g_autoptr(ServerProcess) process = NULL;
+	autofd ublkd_end = -1;
+	autofd server_end = -1;
+
+	if (!device || !make_report(&ublkd_end, &server_end, error))
+		return NULL;
+	process = server_process_start(argv, char_fd, server_end, error);
+	if (!process)
+		return NULL;
+	/* Or ublkd would wait for a report from a server that is dead. */
+	close_fd(&server_end);
+	server_end = -1;
+	if (!call_start(bus, path, ublkd_end, process->pidfd, error)) {
+		/* It says why, if anybody; let it finish. */
+		server_process_end(process, 0);
+		return NULL;
+	}
+	return g_steal_pointer(&process);
+}
+
+static void delete_device(Bus *bus, const char *path, GError **error)
+{
+	g_autoptr(GError) failure = NULL;
+
+	if (bus_call_device(bus, path, "Delete", g_variant_new("(@a{sv})", bus_no_options()), NULL,
+			    &failure))
+		return;
+	/* Somebody else, or ublkd when it saw the server leave, was quicker: that is what we
+	 * wanted. */
+	if (errors_get_exit_code(failure) != EXIT_CODE_NOT_FOUND &&
+	    !g_error_matches(failure, G_DBUS_ERROR, G_DBUS_ERROR_UNKNOWN_METHOD))
+		g_propagate_error(error, g_steal_pointer(&failure));
+}
+
+static void handle_server_end(GPid pid, int wait_status, gpointer data)
+{
+	struct serving *serving = data;
+
+	serving->process->ended = TRUE;
+	serving->process->wait_status = wait_status;
+	g_main_loop_quit(serving->loop);
+}
+
+static gboolean handle_interrupt(gpointer data)
+{
+	struct serving *serving = data;
+
+	serving->signal = SIGINT;
+	g_main_loop_quit(serving->loop);
+	return G_SOURCE_CONTINUE;
+}
+
+static gboolean is_ignored(int signal)
+{
+	struct sigaction action;
+
+	return sigaction(signal, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+/* Until a signal or the server's end. */
+static void wait_for_end(struct serving *serving)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+	guint sources[G_N_ELEMENTS(signals)] = { 0 };
+	guint child = g_child_watch_add(serving->process->pid, handle_server_end, serving);
+
+	/* What nohup, or a shell's &, has switched off stays off. */
+	for (gsize i = 0; i < G_N_ELEMENTS(signals); i++)
+		if (!is_ignored(signals[i]))
+			sources[i] = g_unix_signal_add(signals[i], handle_interrupt, serving);
+	g_main_loop_run(serving->loop);
+	/* From here on a second signal ends us at once, and the server by its parent's death. */
+	for (gsize i = 0; i < G_N_ELEMENTS(signals); i++)
+		if (sources[i])
+			g_source_remove(sources[i]);
+	if (!serving->process->ended)
+		g_source_remove(child);
+}
+
+static int serve(Bus *bus, const char *path, const MakeOptions *options, int char_fd,
+		 GError **error)
+{
+	g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+	g_autoptr(ServerProcess) process = start_server(bus, path, options, char_fd, error);
+	g_autofree char *node = device_get_node(path);
+	struct serving serving = { .loop = loop, .process = process };
+
+	if (!process) {
+		delete_device(bus, path, NULL);
+		return EXIT_CODE_FAILURE;
+	}
+	printf("%s\n", node);
+	fflush(stdout);
+	wait_for_end(&serving);
+	delete_device(bus, path, error);
+	server_process_end(process, SERVER_PATIENCE_MS);
+	if (serving.signal)
+		return EXIT_CODE_SUCCESS;
+	/* Nobody asked us to end it. A clean end: the device was deleted, or the server told to
+	 * stop. */
+	if (!*error && !g_spawn_check_wait_status(process->wait_status, NULL)) {
+		if (WIFSIGNALED(process->wait_status))
+			g_set_error(error, CLIENT_ERROR, EXIT_CODE_FAILURE,
+				    "the server of %s was killed by signal %d (%s)", node,
+				    WTERMSIG(process->wait_status),
+				    g_strsignal(WTERMSIG(process->wait_status)));
+		else
+			g_set_error(error, CLIENT_ERROR, EXIT_CODE_FAILURE,
+				    "the server of %s failed with status %d", node,
+				    WEXITSTATUS(process->wait_status));
+	}
+	return EXIT_CODE_SUCCESS;
+}
+
+static int run(const struct verb *verb, int argc, char **argv, GError **error)
+{
+	gboolean ask_password = TRUE;
+	const GOptionEntry common[] = { VERBS_NO_ASK_PASSWORD(&ask_password), { NULL } };
+	g_autoptr(MakeOptions) options = make_options_new();
+	g_autoptr(Bus) bus = NULL;
+	g_autofree char *path = NULL;
+	autofd char_fd = -1;
+
+	if (!verbs_parse_two(verb, make_options_entries, common, options, &argc, &argv, error) ||
+	    !make_options_check(options, error))
+		return EXIT_CODE_USAGE;
+	bus = bus_connect(ask_password, error);
+	path = bus ? create_device(bus, options, &char_fd, error) : NULL;
+	if (!path)
+		return EXIT_CODE_FAILURE;
+	return serve(bus, path, options, char_fd, error);
+}
+
+const struct verb verb_serve = {
+	.name = "serve",
+	.summary = "Make a device and serve it here, in the foreground",
+	.description =
+		"The device lives until Ctrl-C, SIGTERM, or the end of this command in any other "
+		"way.\n"
+		"It works in a container that has the host's /run/dbus/system_bus_socket and "
+		"whose\n"
+		"seccomp profile allows io_uring; no device node is needed. Options as for `add`.\n"
+		"\n"
+		"Example:\n"
+		"  ublk-client serve -t loop -f disk.img",
+	.creates = TRUE,
+	.run = run,
+};

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "verbs.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "config.h"
+#include "errors.h"
+
+/* In the order in which a new user meets them. */
+static const struct verb *const verbs[] = {
+	&verb_add,  &verb_list, &verb_info,  &verb_resize,
+	&verb_stop, &verb_del,  &verb_serve, &verb_features,
+};
+
+static const struct verb *find_verb(const char *name)
+{
+	for (gsize i = 0; i < G_N_ELEMENTS(verbs); i++)
+		if (strcmp(verbs[i]->name, name) == 0)
+			return verbs[i];
+	return NULL;
+}
+
+static void print_help(FILE *stream)
+{
+	fputs("Usage:\n"
+	      "  ublk-client VERB [OPTION…] [DEVICE…]\n"
+	      "\n"
+	      "Block devices that are served from user space.\n"
+	      "\n"
+	      "Verbs:\n",
+	      stream);
+	for (gsize i = 0; i < G_N_ELEMENTS(verbs); i++)
+		fprintf(stream, "  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
+	fputs("\n"
+	      "`ublk-client VERB --help` tells a verb's options and gives an example.\n"
+	      "\n"
+	      "A DEVICE is a number (0), a node (/dev/ublkb0, ublkb0, /dev/ublkc0), a link to a "
+	      "node\n"
+	      "(/dev/disk/by-ublk/1000-work), the name of a device of yours (work), or the name "
+	      "of\n"
+	      "somebody else's (bob/work, 1001/work).\n"
+	      "\n"
+	      "Exit status: 0 success, 1 failure, 2 wrong usage or argument, 3 not found,\n"
+	      "4 not authorized, 5 busy or limit reached, 6 timeout.\n",
+	      stream);
+}
+
+gboolean verbs_parse_two(const struct verb *verb, const GOptionEntry *entries,
+			 const GOptionEntry *more, gpointer data, int *argc, char ***argv,
+			 GError **error)
+{
+	g_autoptr(GOptionContext) context = g_option_context_new(verb->arguments);
+	/* The context owns the group as soon as it is set. */
+	GOptionGroup *group = g_option_group_new("", "", "", data, NULL);
+
+	g_option_group_add_entries(group, entries);
+	if (more)
+		g_option_group_add_entries(group, more);
+	g_option_context_set_main_group(context, group);
+	g_option_context_set_summary(context, verb->summary);
+	g_option_context_set_description(context, verb->description);
+	if (!g_option_context_parse(context, argc, argv, error))
+		return FALSE;
+
+	/* "--" stays in argv when it is needed to tell a word from an option. */
+	if (*argc > 1 && strcmp((*argv)[1], "--") == 0) {
+		memmove(*argv + 1, *argv + 2, (*argc - 1) * sizeof(**argv));
+		(*argc)--;
+	}
+	if (*argc - 1 < verb->min_words) {
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE, "something is missing: %s",
+			    verb->arguments);
+		return FALSE;
+	}
+	if (verb->max_words >= 0 && *argc - 1 > verb->max_words) {
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE, "unexpected argument “%s”",
+			    (*argv)[1 + verb->max_words]);
+		return FALSE;
+	}
+	return TRUE;
+}
+
+gboolean verbs_parse(const struct verb *verb, const GOptionEntry *entries, gpointer data, int *argc,
+		     char ***argv, GError **error)
+{
+	return verbs_parse_two(verb, entries, NULL, data, argc, argv, error);
+}
+
+int verbs_run(int argc, char **argv)
+{
+	const char *word = argc > 1 ? argv[1] : NULL;
+	const struct verb *verb;
+	g_autofree char *program = NULL;
+	g_autoptr(GError) error = NULL;
+	int status;
+
+	if (!word) {
+		print_help(stderr);
+		return EXIT_CODE_USAGE;
+	}
+	if (strcmp(word, "--version") == 0) {
+		puts("ublk-client " UBLKD_VERSION);
+		return EXIT_CODE_SUCCESS;
+	}
+	/* "help VERB" is what "VERB --help" is. */
+	if (strcmp(word, "help") == 0 && argc > 2 && find_verb(argv[2])) {
+		char *help[] = { argv[0], argv[2], (char *)"--help", NULL };
+
+		return verbs_run(3, help);
+	}
+	if (strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+		print_help(stdout);
+		return EXIT_CODE_SUCCESS;
+	}
+	verb = find_verb(word);
+	if (!verb) {
+		fprintf(stderr, "ublk-client: there is no verb “%s”; see `ublk-client --help`\n",
+			word);
+		return EXIT_CODE_USAGE;
+	}
+
+	/* GOption's usage line and the error messages begin with this. */
+	program = g_strdup_printf("ublk-client %s", verb->name);
+	g_set_prgname(program);
+	status = verb->run(verb, argc - 1, argv + 1, &error);
+	if (error) {
+		errors_print(error, verb->creates);
+		status = errors_get_exit_code(error);
+	}
+	/* A device path that never reached its reader is a failure too. */
+	if (fflush(stdout) != 0 && status == EXIT_CODE_SUCCESS) {
+		fprintf(stderr, "%s: cannot write to the standard output: %m\n", program);
+		status = EXIT_CODE_FAILURE;
+	}
+	return status;
+}

@@ -1,0 +1,730 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The real ublk-client against a bus of its own, with this process in ublkd's place. It is for what
+ * the real ublkd cannot be made to do on demand (fail in a given way, be absent), and for `serve`,
+ * whose server is a script here; with ublkd and the kernel the client is tested in the VM.
+ *
+ * The skeletons are generated from the interface's XML, so a call with another signature fails
+ * here.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <gio/gunixinputstream.h>
+#include <glib/gstdio.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ublk-bus.h"
+#include "ublk-dbus.h"
+
+static struct {
+	GTestDBus *bus;
+	GDBusConnection *connection;
+	GDBusObjectManagerServer *objects;
+	guint name;
+	/* What was called: "Method options", one line each. */
+	GString *calls;
+	/* When set, what the next call is answered with. */
+	const char *error;
+	/* Of the server that Start was told about. */
+	int server_pidfd;
+	pid_t report_pid;
+	char *report;
+} mock;
+
+static void add_device(guint32 id, const char *name, guint32 uid);
+
+static void note(const char *method, GVariant *options)
+{
+	g_autofree char *text = g_variant_print(options, FALSE);
+
+	g_string_append_printf(mock.calls, "%s %s\n", method, text);
+}
+
+/* Answer with the error that the test wants; TRUE: answered. */
+static gboolean refuse(GDBusMethodInvocation *invocation)
+{
+	if (!mock.error)
+		return FALSE;
+	g_dbus_method_invocation_return_dbus_error(invocation, mock.error, "the reason.");
+	return TRUE;
+}
+
+static gboolean handle_add(UblkBusManager *manager, GDBusMethodInvocation *invocation,
+			   GUnixFDList *fds, const char *target, GVariant *options)
+{
+	GDBusMessageFlags flags =
+		g_dbus_message_get_flags(g_dbus_method_invocation_get_message(invocation));
+
+	note(target, options);
+	g_string_append(mock.calls, flags & G_DBUS_MESSAGE_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION
+					    ? "may ask\n"
+					    : "may not ask\n");
+	if (!refuse(invocation))
+		ublk_bus_manager_complete_add_device(manager, invocation, NULL,
+						     "/org/ublk1/devices/4");
+	return TRUE;
+}
+
+static gboolean handle_create(UblkBusManager *manager, GDBusMethodInvocation *invocation,
+			      GUnixFDList *fds, GVariant *options)
+{
+	g_autoptr(GUnixFDList) reply = g_unix_fd_list_new();
+	int fd = open("/dev/null", O_PATH | O_CLOEXEC);
+
+	note("CreateDevice", options);
+	if (!refuse(invocation)) {
+		g_unix_fd_list_append(reply, fd, NULL);
+		add_device(9, "served", getuid());
+		ublk_bus_manager_complete_create_device(manager, invocation, reply,
+							"/org/ublk1/devices/9",
+							g_variant_new_handle(0));
+	}
+	close(fd);
+	return TRUE;
+}
+
+/* By its pidfd, never by a number: a pid of -1 would be every process of the machine. */
+static void signal_server(int signal)
+{
+	g_assert_cmpint(mock.server_pidfd, >=, 0);
+	if (pidfd_send_signal(mock.server_pidfd, signal, NULL, 0) < 0)
+		g_assert_cmpint(errno, ==, ESRCH);
+}
+
+/* One message of the report, and who the kernel says has sent it. */
+static void receive_report(int fd)
+{
+	char text[4096];
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(struct ucred))];
+	} control = { 0 };
+	struct iovec data = { .iov_base = text, .iov_len = sizeof(text) - 1 };
+	struct msghdr message = {
+		.msg_iov = &data,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	struct ucred sender;
+	gssize length = recvmsg(fd, &message, 0);
+
+	if (length < 0)
+		g_error("recvmsg: %m");
+	text[length] = '\0';
+	g_free(mock.report);
+	mock.report = g_strdup(text);
+	mock.report_pid = -1;
+	if (CMSG_FIRSTHDR(&message) && length > 0) {
+		g_assert_cmpint(control.header.cmsg_type, ==, SCM_CREDENTIALS);
+		memcpy(&sender, CMSG_DATA(&control.header), sizeof(sender));
+		mock.report_pid = sender.pid;
+	}
+}
+
+static gboolean handle_start(UblkBusDevice *device, GDBusMethodInvocation *invocation,
+			     GUnixFDList *fds, GVariant *options)
+{
+	gint32 report, server;
+	int report_fd;
+
+	g_string_append(mock.calls, "Start\n");
+	g_assert_cmpuint(g_variant_n_children(options), ==, 2);
+	g_assert_true(g_variant_lookup(options, "report", "h", &report));
+	g_assert_true(g_variant_lookup(options, "server", "h", &server));
+	report_fd = g_unix_fd_list_get(fds, report, NULL);
+	mock.server_pidfd = g_unix_fd_list_get(fds, server, NULL);
+	receive_report(report_fd);
+	close(report_fd);
+	if (!refuse(invocation)) {
+		ublk_bus_device_set_state(device, "live");
+		ublk_bus_device_complete_start(device, invocation, NULL);
+	}
+	return TRUE;
+}
+
+static gboolean handle_delete(UblkBusDevice *device, GDBusMethodInvocation *invocation,
+			      GVariant *options)
+{
+	const char *path =
+		g_dbus_interface_skeleton_get_object_path(G_DBUS_INTERFACE_SKELETON(device));
+	g_autofree char *copy = g_strdup(path);
+
+	g_string_append_printf(mock.calls, "Delete %s\n", path);
+	if (mock.error && g_str_has_suffix(path, "/0")) {
+		refuse(invocation);
+		return TRUE;
+	}
+	/* The kernel ends the server of a device that it takes away. */
+	if (mock.server_pidfd >= 0 && g_str_has_suffix(path, "/9"))
+		signal_server(SIGTERM);
+	ublk_bus_device_complete_delete(device, invocation);
+	g_dbus_object_manager_server_unexport(mock.objects, copy);
+	return TRUE;
+}
+
+static gboolean handle_resize(UblkBusDevice *device, GDBusMethodInvocation *invocation,
+			      guint64 size, GVariant *options)
+{
+	g_string_append_printf(mock.calls, "Resize %" G_GUINT64_FORMAT "\n", size);
+	ublk_bus_device_complete_resize(device, invocation);
+	return TRUE;
+}
+
+static gboolean handle_get_backing_file(UblkBusDevice *device, GDBusMethodInvocation *invocation,
+					GVariant *options)
+{
+	if (ublk_bus_device_get_owner_uid(device) != getuid())
+		g_dbus_method_invocation_return_dbus_error(invocation, UBLK_BUS_ERROR_ACCESS_DENIED,
+							   "not yours");
+	else
+		ublk_bus_device_complete_get_backing_file(device, invocation, "/home/me/disk.img");
+	return TRUE;
+}
+
+static void add_device(guint32 id, const char *name, guint32 uid)
+{
+	g_autofree char *path = g_strdup_printf(UBLK_BUS_DEVICES "/%u", id);
+	g_autofree char *block = g_strdup_printf("/dev/ublkb%u", id);
+	g_autofree char *character = g_strdup_printf("/dev/ublkc%u", id);
+	g_autoptr(UblkBusDevice) device = ublk_bus_device_skeleton_new();
+	g_autoptr(UblkBusObjectSkeleton) object = ublk_bus_object_skeleton_new(path);
+	static const char *const cpus[] = { "0-1", "2,3", NULL };
+
+	ublk_bus_device_set_id(device, id);
+	ublk_bus_device_set_name(device, name);
+	ublk_bus_device_set_owner_uid(device, uid);
+	ublk_bus_device_set_state(device, "live");
+	ublk_bus_device_set_target(device, "loop");
+	ublk_bus_device_set_size(device, 67108864);
+	ublk_bus_device_set_queues(device, 2);
+	ublk_bus_device_set_queue_depth(device, 64);
+	ublk_bus_device_set_max_io_size(device, 524288);
+	ublk_bus_device_set_flags(device, 0x22);
+	ublk_bus_device_set_queue_cpus(device, cpus);
+	ublk_bus_device_set_block_device(device, block);
+	ublk_bus_device_set_char_device(device, character);
+	g_signal_connect(device, "handle-start", G_CALLBACK(handle_start), NULL);
+	g_signal_connect(device, "handle-delete", G_CALLBACK(handle_delete), NULL);
+	g_signal_connect(device, "handle-resize", G_CALLBACK(handle_resize), NULL);
+	g_signal_connect(device, "handle-get-backing-file", G_CALLBACK(handle_get_backing_file),
+			 NULL);
+	ublk_bus_object_skeleton_set_device(object, device);
+	g_dbus_object_manager_server_export(mock.objects, G_DBUS_OBJECT_SKELETON(object));
+}
+
+static void add_manager(void)
+{
+	static const char *const features[] = { "cmd-ioctl-encode", "unprivileged-dev", NULL };
+	g_autoptr(UblkBusManager) manager = ublk_bus_manager_skeleton_new();
+	g_autoptr(UblkBusObjectSkeleton)
+		object = ublk_bus_object_skeleton_new(UBLK_BUS_MANAGER_PATH);
+
+	ublk_bus_manager_set_kernel_features(manager, features);
+	ublk_bus_manager_set_feature_table(
+		manager, g_variant_new_parsed("[('unprivileged-dev', '6.3', 'allowed', 'its own'), "
+					      "('zoned', '6.6', 'refused', 'zones')]"));
+	g_signal_connect(manager, "handle-add-device", G_CALLBACK(handle_add), NULL);
+	g_signal_connect(manager, "handle-create-device", G_CALLBACK(handle_create), NULL);
+	ublk_bus_object_skeleton_set_manager(object, manager);
+	g_dbus_object_manager_server_export(mock.objects, G_DBUS_OBJECT_SKELETON(object));
+}
+
+static void set_name(GDBusConnection *connection, const char *name, gpointer data)
+{
+	*(gboolean *)data = TRUE;
+}
+
+static void mock_up(void)
+{
+	gboolean owned = FALSE;
+
+	mock.calls = g_string_new(NULL);
+	mock.error = NULL;
+	mock.server_pidfd = -1;
+	mock.objects = g_dbus_object_manager_server_new(UBLK_BUS_ROOT);
+	add_manager();
+	add_device(0, "work", getuid());
+	add_device(3, "hers", getuid() + 1);
+	g_dbus_object_manager_server_set_connection(mock.objects, mock.connection);
+	mock.name = g_bus_own_name_on_connection(mock.connection, UBLK_BUS_NAME, 0, set_name, NULL,
+						 &owned, NULL);
+	while (!owned)
+		g_main_context_iteration(NULL, TRUE);
+}
+
+static void mock_down(void)
+{
+	g_bus_unown_name(mock.name);
+	g_clear_object(&mock.objects);
+	g_string_free(mock.calls, TRUE);
+	g_clear_pointer(&mock.report, g_free);
+	if (mock.server_pidfd >= 0)
+		close(mock.server_pidfd);
+}
+
+struct result {
+	char *out, *err;
+	int status;
+};
+
+static void free_result(struct result *result)
+{
+	g_free(result->out);
+	g_free(result->err);
+}
+#define auto_result __attribute__((cleanup(free_result))) struct result
+
+static void on_communicated(GObject *source, GAsyncResult *done, gpointer data)
+{
+	struct result *result = data;
+	g_autoptr(GError) error = NULL;
+
+	g_subprocess_communicate_utf8_finish(G_SUBPROCESS(source), done, &result->out, &result->err,
+					     &error);
+	g_assert_no_error(error);
+	result->status = g_subprocess_get_if_exited(G_SUBPROCESS(source))
+				 ? g_subprocess_get_exit_status(G_SUBPROCESS(source))
+				 : -g_subprocess_get_term_sig(G_SUBPROCESS(source));
+}
+
+static GSubprocess *start_client(const char *line)
+{
+	g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(
+		G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE);
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
+	g_auto(GStrv) words = NULL;
+	GSubprocess *client;
+
+	g_assert_true(g_shell_parse_argv(line, NULL, &words, NULL));
+	g_ptr_array_add(argv, g_strdup(g_getenv("UBLK_CLIENT")));
+	for (char **word = words; *word; word++)
+		g_ptr_array_add(argv, g_strdup(*word));
+	g_ptr_array_add(argv, NULL);
+	client = g_subprocess_launcher_spawnv(launcher, (const char *const *)argv->pdata, &error);
+	g_assert_no_error(error);
+	return client;
+}
+
+static struct result end_client(GSubprocess *client)
+{
+	struct result result = { NULL, NULL, -1000 };
+
+	g_subprocess_communicate_utf8_async(client, NULL, NULL, on_communicated, &result);
+	while (result.status == -1000)
+		g_main_context_iteration(NULL, TRUE);
+	g_test_message("status %d\n%s%s", result.status, result.out, result.err);
+	return result;
+}
+
+static struct result run_client(const char *line)
+{
+	g_autoptr(GSubprocess) client = start_client(line);
+
+	g_test_message("ublk-client %s", line);
+	return end_client(client);
+}
+
+static void test_add(void)
+{
+	mock_up();
+	{
+		auto_result result = run_client("add -t null --size 1G -q 2");
+
+		/* Nothing but the path: scripts take it as it is. */
+		g_assert_cmpint(result.status, ==, 0);
+		g_assert_cmpstr(result.out, ==, "/dev/ublkb4\n");
+		g_assert_cmpstr(result.err, ==, "");
+		g_assert_cmpstr(
+			mock.calls->str, ==,
+			"null {'queues': <uint32 2>, 'size': <uint64 1073741824>}\nmay ask\n");
+	}
+	{
+		auto_result result = run_client("add -t null --size 1G --no-ask-password");
+
+		g_assert_cmpint(result.status, ==, 0);
+		g_assert_nonnull(strstr(mock.calls->str, "may not ask\n"));
+	}
+	mock_down();
+}
+
+static void test_errors(void)
+{
+	static const struct {
+		const char *error;
+		int status;
+	} errors[] = {
+		{ UBLK_BUS_ERROR_INVALID_ARGUMENT, 2 }, { UBLK_BUS_ERROR_NOT_FOUND, 3 },
+		{ UBLK_BUS_ERROR_ACCESS_DENIED, 4 },    { UBLK_BUS_ERROR_INTERACTIVE, 4 },
+		{ UBLK_BUS_ERROR_LIMIT_EXCEEDED, 5 },   { UBLK_BUS_ERROR_EXISTS, 5 },
+		{ UBLK_BUS_ERROR_TIMED_OUT, 6 },        { UBLK_BUS_ERROR_KERNEL, 1 },
+	};
+
+	mock_up();
+	for (gsize i = 0; i < G_N_ELEMENTS(errors); i++) {
+		auto_result result = { 0 };
+
+		mock.error = errors[i].error;
+		result = run_client("add -t null --size 1G");
+		g_assert_cmpint(result.status, ==, errors[i].status);
+		g_assert_cmpstr(result.out, ==, "");
+		/* One line, without GDBus's own words in front. */
+		g_assert_true(g_str_has_prefix(result.err, "ublk-client add: the reason"));
+		g_assert_true(strchr(result.err, '\n') == result.err + strlen(result.err) - 1);
+	}
+	mock_down();
+}
+
+static void test_absent(void)
+{
+	auto_result result = run_client("list");
+
+	g_assert_cmpint(result.status, ==, 1);
+	g_assert_cmpstr(result.out, ==, "");
+	g_assert_nonnull(strstr(result.err, "systemctl start ublkd"));
+}
+
+static void test_list(void)
+{
+	mock_up();
+	{
+		auto_result own = run_client("list");
+		auto_result all = run_client("list -a --json");
+
+		g_assert_cmpint(own.status, ==, 0);
+		g_assert_nonnull(strstr(own.out, "/dev/ublkb0"));
+		/* Root sees everybody's. */
+		g_assert_true((strstr(own.out, "/dev/ublkb3") != NULL) == (getuid() == 0));
+		g_assert_nonnull(strstr(all.out, "\"name\": \"hers\""));
+	}
+	mock_down();
+}
+
+static void test_info(void)
+{
+	mock_up();
+	{
+		auto_result own = run_client("info work");
+		auto_result other = run_client("info 3 --json");
+		auto_result none = run_client("info 17");
+
+		g_assert_nonnull(strstr(own.out, "/home/me/disk.img"));
+		/* Not being told the path is no error. */
+		g_assert_cmpint(other.status, ==, 0);
+		g_assert_cmpstr(other.err, ==, "");
+		g_assert_nonnull(strstr(other.out, "\"backing_file\": null"));
+		g_assert_cmpint(none.status, ==, 3);
+	}
+	mock_down();
+}
+
+static void test_del(void)
+{
+	mock_up();
+	add_device(5, "more", getuid());
+	add_device(6, "most", getuid());
+	{
+		auto_result result = run_client("del -n 5 work /dev/ublkb0 -n 5");
+
+		g_assert_cmpint(result.status, ==, 0);
+		g_assert_cmpstr(mock.calls->str, ==,
+				"Delete /org/ublk1/devices/5\nDelete /org/ublk1/devices/0\n");
+	}
+	add_device(0, "work", getuid());
+	g_string_truncate(mock.calls, 0);
+	mock.error = UBLK_BUS_ERROR_BUSY;
+	{
+		auto_result result = run_client("del --all");
+
+		/* The first one is busy: the other goes all the same, and the failure is told. */
+		g_assert_cmpint(result.status, ==, 5);
+		g_assert_cmpstr(result.err, ==, "ublk-client del: the reason\n");
+		g_assert_cmpstr(mock.calls->str, ==,
+				"Delete /org/ublk1/devices/0\nDelete /org/ublk1/devices/6\n");
+	}
+	mock.error = UBLK_BUS_ERROR_NOT_FOUND;
+	{
+		auto_result all = run_client("del --all");
+		auto_result named = run_client("del work");
+
+		/* Gone before its turn: no failure of "all", but of the one who named it. */
+		g_assert_cmpint(all.status, ==, 0);
+		g_assert_cmpstr(all.err, ==, "");
+		g_assert_cmpint(named.status, ==, 3);
+	}
+	g_string_truncate(mock.calls, 0);
+	{
+		auto_result result = run_client("del work nobody");
+
+		/* A wrong word: nothing is done at all. */
+		g_assert_cmpint(result.status, ==, 3);
+		g_assert_cmpstr(mock.calls->str, ==, "");
+	}
+	mock_down();
+}
+
+static void test_resize_and_features(void)
+{
+	mock_up();
+	{
+		auto_result resized = run_client("resize work 1G");
+		auto_result features = run_client("features");
+		auto_result json = run_client("features --json");
+
+		g_assert_cmpint(resized.status, ==, 0);
+		g_assert_cmpstr(mock.calls->str, ==, "Resize 1073741824\n");
+		g_assert_cmpstr(features.out, ==,
+				"FEATURE                HERE   LINUX  ORDINARY  WHAT IT IS\n"
+				"unprivileged-dev       yes    6.3    yes       its own\n"
+				"zoned                  no     6.6    no        zones\n");
+		g_assert_nonnull(strstr(json.out, "\"version\": 1,"));
+		g_assert_nonnull(strstr(json.out, "\"name\": \"zoned\""));
+		g_assert_nonnull(strstr(json.out, "\"unprivileged\": \"refused\""));
+	}
+	mock_down();
+}
+
+/* A server that notes its arguments, says what @says does and stays. */
+static char *write_server(const char *folder, const char *says)
+{
+	char *path = g_build_filename(folder, "server", NULL);
+	g_autofree char *script = g_strdup_printf(
+		"#!/bin/sh\nfor word; do printf '%%s ' \"$word\"; done > %s/arguments\n"
+		"readlink /proc/self/fd/3 > %s/char\n%s\n",
+		folder, folder, says);
+
+	g_assert_true(
+		g_file_set_contents_full(path, script, -1, G_FILE_SET_CONTENTS_NONE, 0700, NULL));
+	g_setenv("UBLK_SERVER", path, TRUE);
+	return path;
+}
+
+#define SERVER_READY "printf 'READY=1\\nsize=1048576\\n' >&4\nexec 4>&-\nexec sleep 1000"
+
+static void read_line(GSubprocess *client, const char *expected)
+{
+	g_autoptr(GDataInputStream)
+		lines = g_data_input_stream_new(g_subprocess_get_stdout_pipe(client));
+	g_autofree char *line = NULL;
+	int fd = g_unix_input_stream_get_fd(
+		G_UNIX_INPUT_STREAM(g_subprocess_get_stdout_pipe(client)));
+	struct pollfd readable = { .fd = fd, .events = POLLIN };
+
+	g_filter_input_stream_set_close_base_stream(G_FILTER_INPUT_STREAM(lines), FALSE);
+	while (poll(&readable, 1, 0) == 0)
+		g_main_context_iteration(NULL, FALSE);
+	line = g_data_input_stream_read_line(lines, NULL, NULL, NULL);
+	g_assert_cmpstr(line, ==, expected);
+}
+
+/* The test's own limit is meson's. */
+static void assert_server_gone(void)
+{
+	struct pollfd end = { .fd = mock.server_pidfd, .events = POLLIN };
+
+	g_assert_cmpint(mock.server_pidfd, >=, 0);
+	g_assert_cmpint(poll(&end, 1, 10000), ==, 1);
+}
+
+static void assert_server_runs(void)
+{
+	struct pollfd end = { .fd = mock.server_pidfd, .events = POLLIN };
+
+	g_assert_cmpint(poll(&end, 1, 0), ==, 0);
+}
+
+static char *serve_up(char **folder, const char *says)
+{
+	mock_up();
+	*folder = g_dir_make_tmp("ublk-serve-XXXXXX", NULL);
+	return write_server(*folder, says);
+}
+
+static void serve_down(char *folder, char *server)
+{
+	g_autofree char *arguments = g_build_filename(folder, "arguments", NULL);
+	g_autofree char *character = g_build_filename(folder, "char", NULL);
+
+	g_unlink(server);
+	g_unlink(arguments);
+	g_unlink(character);
+	g_rmdir(folder);
+	mock_down();
+}
+
+static void test_serve(void)
+{
+	g_autofree char *folder = NULL, *arguments = NULL, *character = NULL;
+	g_autofree char *server = serve_up(&folder, SERVER_READY);
+	g_autofree char *path = g_build_filename(folder, "arguments", NULL);
+	g_autofree char *char_path = g_build_filename(folder, "char", NULL);
+	g_autoptr(GSubprocess)
+		client = start_client("serve -t null --size 1M --name served -q 7 --read-only");
+
+	read_line(client, "/dev/ublkb9");
+	assert_server_runs();
+	/* The properties' numbers, not those that were asked for. */
+	g_assert_true(g_file_get_contents(path, &arguments, NULL, NULL));
+	g_assert_cmpstr(arguments, ==,
+			"-t null --size 1048576 --read-only --char-fd 3 --report-fd 4 --id 9 "
+			"--queues 2 --depth 64 --max-io-size 524288 --flags 0x22 "
+			"--queue-cpus 0-1:2,3 ");
+	g_assert_true(g_file_get_contents(char_path, &character, NULL, NULL));
+	g_assert_cmpstr(character, ==, "/dev/null\n");
+	g_assert_cmpstr(mock.report, ==, "READY=1\nsize=1048576\n");
+	/* The kernel's word for who reported is the process that the pidfd is of. */
+	{
+		g_autofree char *info = g_strdup_printf("/proc/self/fdinfo/%d", mock.server_pidfd);
+		g_autofree char *wanted = g_strdup_printf("\nPid:\t%d\n", mock.report_pid);
+		g_autofree char *text = NULL;
+
+		g_assert_true(g_file_get_contents(info, &text, NULL, NULL));
+		g_assert_nonnull(strstr(text, wanted));
+	}
+
+	g_subprocess_send_signal(client, SIGINT);
+	{
+		auto_result result = end_client(client);
+
+		g_assert_cmpint(result.status, ==, 0);
+		g_assert_cmpstr(result.err, ==, "");
+	}
+	assert_server_gone();
+	g_assert_cmpstr(mock.calls->str, ==,
+			"CreateDevice {'name': <'served'>, 'queues': <uint32 7>}\nStart\n"
+			"Delete /org/ublk1/devices/9\n");
+	serve_down(folder, server);
+}
+
+/* No client, no server: nobody would be left to end it. */
+static void test_serve_killed(void)
+{
+	g_autofree char *folder = NULL;
+	g_autofree char *server = serve_up(&folder, SERVER_READY);
+	g_autoptr(GSubprocess) client = start_client("serve -t null --size 1M");
+
+	read_line(client, "/dev/ublkb9");
+	g_subprocess_send_signal(client, SIGKILL);
+	assert_server_gone();
+	g_subprocess_wait(client, NULL, NULL);
+	serve_down(folder, server);
+}
+
+static void test_serve_server_killed(void)
+{
+	g_autofree char *folder = NULL;
+	g_autofree char *server = serve_up(&folder, SERVER_READY);
+	g_autoptr(GSubprocess) client = start_client("serve -t null --size 1M");
+
+	read_line(client, "/dev/ublkb9");
+	signal_server(SIGKILL);
+	{
+		auto_result result = end_client(client);
+
+		g_assert_cmpint(result.status, ==, 1);
+		g_assert_nonnull(strstr(result.err, "killed by signal 9"));
+	}
+	g_assert_nonnull(strstr(mock.calls->str, "Delete /org/ublk1/devices/9\n"));
+	serve_down(folder, server);
+}
+
+/* ublkd's answer is what the user reads, and nothing is left behind. */
+static void test_serve_not_started(void)
+{
+	g_autofree char *folder = NULL;
+	g_autofree char *server = serve_up(&folder, SERVER_READY);
+	g_autoptr(GSubprocess) client = start_client("serve -t null --size 1M");
+
+	while (!strstr(mock.calls->str, "CreateDevice"))
+		g_main_context_iteration(NULL, TRUE);
+	mock.error = UBLK_BUS_ERROR_NOT_SUPPORTED;
+	{
+		auto_result result = end_client(client);
+
+		g_assert_cmpint(result.status, ==, 1);
+		g_assert_cmpstr(result.out, ==, "");
+		g_assert_true(g_str_has_prefix(result.err, "ublk-client serve: the reason"));
+	}
+	assert_server_gone();
+	g_assert_nonnull(strstr(mock.calls->str, "Delete /org/ublk1/devices/9\n"));
+	serve_down(folder, server);
+}
+
+/* A server that dies before it reports must not leave ublkd waiting for the report. */
+static void test_serve_dies_at_once(void)
+{
+	g_autofree char *folder = NULL;
+	g_autofree char *server = serve_up(&folder, "echo 'server: no io_uring' >&2; exit 1");
+	g_autoptr(GSubprocess) client = start_client("serve -t null --size 1M");
+
+	while (!strstr(mock.calls->str, "CreateDevice"))
+		g_main_context_iteration(NULL, TRUE);
+	mock.error = UBLK_BUS_ERROR_NOT_SUPPORTED;
+	{
+		auto_result result = end_client(client);
+
+		g_assert_cmpint(result.status, ==, 1);
+		/* What the server says reaches the user too. */
+		g_assert_nonnull(strstr(result.err, "server: no io_uring\n"));
+	}
+	g_assert_cmpstr(mock.report, ==, "");
+	serve_down(folder, server);
+}
+
+static void test_serve_no_server(void)
+{
+	mock_up();
+	g_setenv("UBLK_SERVER", "/no/such/ublk-server", TRUE);
+	{
+		auto_result result = run_client("serve -t null --size 1M");
+
+		g_assert_cmpint(result.status, ==, 1);
+		g_assert_nonnull(strstr(result.err, "/no/such/ublk-server"));
+	}
+	g_assert_nonnull(strstr(mock.calls->str, "Delete /org/ublk1/devices/9\n"));
+	mock_down();
+}
+
+int main(int argc, char **argv)
+{
+	int status;
+
+	g_test_init(&argc, &argv, NULL);
+	g_assert_nonnull(g_getenv("UBLK_CLIENT"));
+	/* No user's session and no accessibility bus in the middle of it. */
+	mock.bus = g_test_dbus_new(G_TEST_DBUS_NONE);
+	g_test_dbus_up(mock.bus);
+	g_setenv("DBUS_SYSTEM_BUS_ADDRESS", g_test_dbus_get_bus_address(mock.bus), TRUE);
+	mock.connection = g_dbus_connection_new_for_address_sync(
+		g_test_dbus_get_bus_address(mock.bus),
+		G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
+			G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
+		NULL, NULL, NULL);
+	g_assert_nonnull(mock.connection);
+
+	g_test_add_func("/client/verbs/absent", test_absent);
+	g_test_add_func("/client/verbs/add", test_add);
+	g_test_add_func("/client/verbs/errors", test_errors);
+	g_test_add_func("/client/verbs/list", test_list);
+	g_test_add_func("/client/verbs/info", test_info);
+	g_test_add_func("/client/verbs/del", test_del);
+	g_test_add_func("/client/verbs/resize-and-features", test_resize_and_features);
+	g_test_add_func("/client/serve/until-interrupted", test_serve);
+	g_test_add_func("/client/serve/killed", test_serve_killed);
+	g_test_add_func("/client/serve/server-killed", test_serve_server_killed);
+	g_test_add_func("/client/serve/not-started", test_serve_not_started);
+	g_test_add_func("/client/serve/server-dies-at-once", test_serve_dies_at_once);
+	g_test_add_func("/client/serve/no-server", test_serve_no_server);
+	status = g_test_run();
+	g_clear_object(&mock.connection);
+	g_test_dbus_down(mock.bus);
+	g_clear_object(&mock.bus);
+	return status;
+}
