@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the server tells the one who started it. See report.h. */
+#include "report.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* Who asked for --receive-file has the descriptor at hand: this only bounds a mistake. */
+#define RECEIVE_TIMEOUT_MS 10000
+
+size_t report_format_ready(const struct ublk_limits *l, char text[REPORT_MAX])
+{
+	const struct {
+		const char *key;
+		uint64_t value;
+	} lines[] = {
+		{ "READY", 1 },
+		{ "size", l->size },
+		{ "logical-block-size", l->logical_block_size },
+		{ "physical-block-size", l->physical_block_size },
+		{ "io-min", l->io_min },
+		{ "io-opt", l->io_opt },
+		{ "max-io-size", l->max_io_size },
+		{ "chunk-size", l->chunk_size },
+		{ "virt-boundary-mask", l->virt_boundary_mask },
+		{ "dma-alignment", l->dma_alignment },
+		{ "max-segments", l->max_segments },
+		{ "max-segment-size", l->max_segment_size },
+		{ "segment-boundary-mask", l->segment_boundary_mask },
+		{ "read-only", l->read_only },
+		{ "rotational", l->rotational },
+		{ "volatile-cache", l->volatile_cache },
+		{ "fua", l->fua },
+		{ "max-discard-size", l->max_discard_size },
+		{ "discard-granularity", l->discard_granularity },
+		{ "discard-alignment", l->discard_alignment },
+		{ "max-write-zeroes-size", l->max_write_zeroes_size },
+	};
+	size_t len = 0;
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++)
+		len += (size_t)snprintf(text + len, REPORT_MAX - len, "%s=%llu\n", lines[i].key,
+					(unsigned long long)lines[i].value);
+	return len;
+}
+
+size_t report_format_error(const struct server_error *error, char text[REPORT_MAX])
+{
+	size_t len, start;
+
+	len = (size_t)snprintf(text, REPORT_MAX, "ERRNO=%d\nERROR=", error->err);
+	start = len;
+	len += (size_t)snprintf(text + len, REPORT_MAX - len, "%s\n", error->text);
+	/* A file's name may hold anything, a line that looks like another key too. */
+	for (size_t i = start; i < len - 1; i++) {
+		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+			text[i] = '?';
+	}
+	return len;
+}
+
+int report_send(int fd, const char *text, size_t len)
+{
+	ssize_t ret;
+
+	if (fd < 0)
+		return 0;
+	/* A pipe that is read promptly takes this in one piece too: REPORT_MAX is PIPE_BUF. */
+	do {
+		ret = send(fd, text, len, MSG_NOSIGNAL);
+		if (ret < 0 && errno == ENOTSOCK)
+			ret = write(fd, text, len);
+	} while (ret < 0 && errno == EINTR);
+	if (ret < 0)
+		return -errno;
+	return (size_t)ret == len ? 0 : -EIO;
+}
+
+int report_receive_file(int fd, int *file, char path[PATH_MAX], struct server_error *error)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = { .iov_base = path, .iov_len = PATH_MAX - 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	int files[CMSG_SPACE(sizeof(int)) / sizeof(int)];
+	struct cmsghdr *cmsg;
+	ssize_t ret;
+	size_t n;
+
+	do
+		ret = poll(&pfd, 1, RECEIVE_TIMEOUT_MS);
+	while (ret < 0 && errno == EINTR);
+	if (ret == 0)
+		return server_error_set(error, ETIMEDOUT,
+					"no backing file came over the report socket within %d s",
+					RECEIVE_TIMEOUT_MS / 1000);
+	do
+		ret = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+	while (ret < 0 && errno == EINTR);
+	if (ret < 0)
+		return server_error_set(
+			error, errno, "cannot receive the backing file from the report socket: %s",
+			strerror(errno));
+	path[ret] = '\0';
+	*file = -1;
+	cmsg = CMSG_FIRSTHDR(&msg);
+	if (!cmsg && path[0] == '/' && strlen(path) == (size_t)ret && !(msg.msg_flags & MSG_TRUNC))
+		return 0;
+	if (!cmsg || cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+		return server_error_set(error, EBADMSG,
+					"the first message on the report socket carries neither a "
+					"descriptor nor the absolute path of a backing file");
+	/* Alignment makes room for a second one; what did not fit at all was closed by the kernel.
+	 */
+	n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	memcpy(files, CMSG_DATA(cmsg), n * sizeof(int));
+	if (n != 1 || (msg.msg_flags & MSG_CTRUNC)) {
+		for (size_t i = 0; i < n; i++)
+			close(files[i]);
+		return server_error_set(error, EBADMSG,
+					"the first message on the report socket does not carry "
+					"exactly one descriptor");
+	}
+	*file = files[0];
+	return 0;
+}
+
+void report_notify(const char *format, ...)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char text[REPORT_MAX];
+	size_t path_len;
+	va_list args;
+	int fd, len;
+
+	/* A path, or with '@' a name in the abstract namespace; vsock is for virtual machines. */
+	if (!path || (path[0] != '/' && path[0] != '@'))
+		return;
+	path_len = strlen(path);
+	if (path_len < 2 || path_len >= sizeof(address.sun_path))
+		return;
+	memcpy(address.sun_path, path, path_len);
+	if (path[0] == '@')
+		address.sun_path[0] = '\0';
+
+	va_start(args, format);
+	len = vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (len < 0 || (size_t)len >= sizeof(text))
+		return;
+
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	/* The length decides where an abstract name ends: no NUL may be counted. */
+	if (sendto(fd, text, (size_t)len, MSG_NOSIGNAL, (const struct sockaddr *)&address,
+		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path_len)) < 0)
+		server_log("cannot notify %s: %s", path, strerror(errno));
+	close(fd);
+}

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the loop target makes of various backing files: the limits it announces, and what it
+ * refuses. */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "server/target.h"
+
+static char dir[] = "/tmp/test-server-loop-XXXXXX";
+static struct options options;
+static struct ublk_limits limits;
+static struct server_error error;
+
+/* The loop target takes no request in here. */
+struct io_uring_sqe *target_request_get_sqe(struct target_request *req)
+{
+	abort();
+}
+
+void target_request_complete(struct target_request *req, int result)
+{
+	abort();
+}
+
+static const char *in_dir(const char *name)
+{
+	static char path[sizeof(dir) + 64];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	return path;
+}
+
+static void reset(void)
+{
+	options = (struct options){
+		.char_fd = -1, .file_fd = -1, .report_fd = -1, .max_io_size = 524288, .depth = 1
+	};
+}
+
+static const char *make_file(const char *name, off_t size)
+{
+	const char *path = in_dir(name);
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	assert(fd >= 0 && ftruncate(fd, size) == 0);
+	close(fd);
+	reset();
+	options.file = path;
+	return path;
+}
+
+static int open_target(void **target)
+{
+	int ret;
+
+	error = (struct server_error){ 0 };
+	limits = (struct ublk_limits){ 0 };
+	ret = target_loop.open(&options, -1, &limits, target, &error);
+	assert(ret == 0 ? !error.err : error.err == -ret && error.text[0]);
+	return ret;
+}
+
+static void expect_ok(void)
+{
+	void *target;
+
+	if (open_target(&target) < 0) {
+		fprintf(stderr, "%s\n", error.text);
+		abort();
+	}
+	target_loop.close(target);
+}
+
+static void expect_refusal(int err, const char *words)
+{
+	void *target;
+
+	if (open_target(&target) != -err || !strstr(error.text, words)) {
+		fprintf(stderr, "%d '%s', not %d '%s'\n", error.err, error.text, err, words);
+		abort();
+	}
+}
+
+static void announces_what_a_file_has(void)
+{
+	make_file("img", 10 << 20);
+	expect_ok();
+	assert(limits.size == 10 << 20 && limits.logical_block_size == 512);
+	assert(limits.physical_block_size >= 512 && limits.physical_block_size <= 4096);
+	assert(limits.max_io_size == 524288 && !limits.read_only && !limits.rotational);
+	/* Always: a flush must come, or nothing is ever durable. */
+	assert(limits.volatile_cache && limits.fua);
+	if (limits.max_discard_size)
+		assert(limits.discard_granularity >= 512 && limits.max_write_zeroes_size);
+	/* Examining it changes nothing. */
+	struct stat st;
+	assert(stat(options.file, &st) == 0 && st.st_size == 10 << 20 && st.st_blocks == 0);
+}
+
+static void announces_no_writes_for_read_only(void)
+{
+	assert(chmod(make_file("ro", 1 << 20), 0400) == 0);
+	options.read_only = true;
+	expect_ok();
+	assert(limits.read_only && !limits.max_discard_size && !limits.max_write_zeroes_size);
+}
+
+static void rounds_the_size_down(void)
+{
+	make_file("odd", 1000 * 1000 + 1);
+	expect_ok();
+	assert(limits.size == 1000 * 1000 + 1 - (1000 * 1000 + 1) % 512);
+	options.logical_block_size = 4096;
+	expect_ok();
+	assert(limits.size % 4096 == 0 && limits.logical_block_size == 4096);
+	assert(limits.physical_block_size == 4096);
+
+	make_file("tiny", 511);
+	expect_refusal(EINVAL, "less than one block");
+	make_file("empty", 0);
+	expect_refusal(EINVAL, "0 bytes");
+	make_file("block", 512);
+	expect_ok();
+	assert(limits.size == 512);
+}
+
+static void takes_a_part_of_the_file(void)
+{
+	make_file("img", 1 << 20);
+	options.size = 1 << 19;
+	expect_ok();
+	assert(limits.size == 1 << 19);
+	options.size = (1 << 20) + 1;
+	expect_refusal(EINVAL, "--size 1048577 is more than the 1048576");
+}
+
+static void uses_both_ways_of_access(void)
+{
+	void *target;
+
+	make_file("img", 1 << 20);
+	options.io_mode = OPTIONS_IO_BUFFERED;
+	expect_ok();
+	/* Where direct I/O works at all, it works with the block size that it then asks for. */
+	options.io_mode = OPTIONS_IO_DIRECT;
+	if (open_target(&target) == 0) {
+		assert(limits.logical_block_size >= 512);
+		target_loop.close(target);
+	} else {
+		assert(strstr(error.text, "direct"));
+	}
+}
+
+static void refuses_other_kinds_of_file(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	reset();
+	options.file = dir;
+	expect_refusal(EISDIR, "directory");
+	options.file = "/dev/null";
+	expect_refusal(EINVAL, "character device");
+	options.file = in_dir("fifo");
+	assert(mkfifo(options.file, 0600) == 0);
+	expect_refusal(EINVAL, "pipe");
+	options.file = in_dir("socket");
+	strncpy(address.sun_path, options.file, sizeof(address.sun_path) - 1);
+	assert(bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0);
+	expect_refusal(EINVAL, "socket");
+	close(fd);
+	options.file = in_dir("absent");
+	expect_refusal(ENOENT, "does not exist");
+}
+
+static int open_img(int flags)
+{
+	int fd = open(in_dir("img"), flags);
+
+	assert(fd >= 0);
+	return fd;
+}
+
+/* The descriptor becomes the target's: closed when it refuses. */
+static void expect_descriptor_refused(int fd, int err, const char *words)
+{
+	options.file_fd = fd;
+	expect_refusal(err, words);
+	assert(fcntl(fd, F_GETFD) == -1);
+}
+
+static void takes_descriptors(void)
+{
+	int pipe_fds[2];
+
+	make_file("img", 1 << 20);
+	options.file = NULL;
+	options.file_fd = open_img(O_RDWR);
+	expect_ok();
+	/* O_APPEND is the sender's business: with it every write would go to the end. */
+	options.file_fd = open_img(O_RDWR | O_APPEND);
+	expect_ok();
+	expect_descriptor_refused(open_img(O_PATH), EBADF, "O_PATH");
+	expect_descriptor_refused(open_img(O_WRONLY), EBADF, "not open for reading");
+	expect_descriptor_refused(open_img(O_RDONLY), EROFS, "read-only");
+	assert(pipe(pipe_fds) == 0);
+	close(pipe_fds[1]);
+	expect_descriptor_refused(pipe_fds[0], EINVAL, "pipe");
+	expect_descriptor_refused(open(dir, O_RDONLY), EISDIR, "directory");
+	options.file_fd = 999;
+	expect_refusal(EBADF, "not open");
+
+	options.read_only = true;
+	options.file_fd = open_img(O_RDONLY);
+	expect_ok();
+	assert(limits.read_only);
+
+	/* A file without a name will do. */
+	options.read_only = false;
+	options.file_fd = memfd_create("test", MFD_CLOEXEC);
+	assert(ftruncate(options.file_fd, 1 << 20) == 0);
+	expect_ok();
+	assert(limits.size == 1 << 20);
+}
+
+static void refuses_a_second_writer(void)
+{
+	struct options first;
+	void *target, *other;
+
+	make_file("img", 1 << 20);
+	assert(open_target(&target) == 0);
+	first = options;
+	expect_refusal(EBUSY, "in use by another program");
+	options.read_only = true;
+	expect_refusal(EBUSY, "in use by another program");
+	target_loop.close(target);
+
+	assert(open_target(&target) == 0);
+	assert(open_target(&other) == 0);
+	options = first;
+	expect_refusal(EBUSY, "only read-only devices can share");
+	target_loop.close(target);
+	target_loop.close(other);
+	expect_ok();
+}
+
+static void names_a_missing_permission(void)
+{
+	int status;
+	pid_t pid;
+
+	assert(chmod(make_file("img", 1 << 20), 0400) == 0);
+	pid = fork();
+	if (pid == 0) {
+		/* Root may do everything. */
+		if (getuid() == 0 &&
+		    (chmod(dir, 0755) < 0 || setgid(65534) < 0 || setuid(65534) < 0))
+			_exit(1);
+		expect_refusal(EACCES, "needs that permission");
+		_exit(0);
+	}
+	assert(waitpid(pid, &status, 0) == pid && status == 0);
+	chmod(options.file, 0600);
+}
+
+int main(void)
+{
+	assert(mkdtemp(dir));
+	announces_what_a_file_has();
+	announces_no_writes_for_read_only();
+	rounds_the_size_down();
+	takes_a_part_of_the_file();
+	uses_both_ways_of_access();
+	refuses_other_kinds_of_file();
+	takes_descriptors();
+	refuses_a_second_writer();
+	names_a_missing_permission();
+	for (const char **name = (const char *[]){ "img", "ro", "odd", "tiny", "empty", "block",
+						   "fifo", "socket", NULL };
+	     *name; name++)
+		unlink(in_dir(*name));
+	assert(rmdir(dir) == 0);
+	return 0;
+}
