@@ -37,16 +37,38 @@ static void wait_end(Wait *wait, const struct ublk_limits *limits, pid_t pid, co
 	g_free(wait);
 }
 
+/* What a server's errno means to its caller; most are about the arguments: which file, which size.
+ */
+static UblkError code_of(const char *number)
+{
+	switch (g_ascii_strtoll(number, NULL, 10)) {
+	case EBUSY:
+		return UBLK_ERROR_BUSY;
+	case ENOSYS:
+	case EOPNOTSUPP:
+		return UBLK_ERROR_NOT_SUPPORTED;
+	case EMFILE:
+	case ENFILE:
+	case ENOMEM:
+		return UBLK_ERROR_LIMIT_EXCEEDED;
+	default:
+		return UBLK_ERROR_INVALID_ARGUMENT;
+	}
+}
+
 /* What a server says about why it could not start. */
 static GError *parse_failure(char **lines)
 {
-	const char *text = NULL;
+	UblkError code = UBLK_ERROR_INVALID_ARGUMENT;
+	const char *text = "it does not say why";
 
-	for (; *lines; lines++)
-		if (g_str_has_prefix(*lines, "ERROR="))
+	for (; *lines; lines++) {
+		if (g_str_has_prefix(*lines, "ERRNO="))
+			code = code_of(*lines + strlen("ERRNO="));
+		else if (g_str_has_prefix(*lines, "ERROR="))
 			text = *lines + strlen("ERROR=");
-	return g_error_new(UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT, "the server cannot start: %s",
-			   text ? text : "it does not say why");
+	}
+	return g_error_new(UBLK_ERROR, code, "the server cannot start: %s", text);
 }
 
 static void parse(Wait *wait, char *text, gsize len, pid_t pid)

@@ -66,6 +66,7 @@ static void tells_what_the_device_is(void)
 
 static void passes_on_why_it_failed(void)
 {
+	static const char busy[] = "ERRNO=16\nERROR=/x is in use\n";
 	static const char text[] = "ERRNO=2\nERROR=cannot open /x: No such file or directory\n";
 	Seen seen;
 
@@ -73,6 +74,9 @@ static void passes_on_why_it_failed(void)
 	g_assert_false(seen.ready);
 	g_assert_error(seen.error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT);
 	g_assert_nonnull(strstr(seen.error->message, "cannot open /x: No such file"));
+	g_clear_error(&seen.error);
+	run(&seen, busy, strlen(busy), getuid());
+	g_assert_error(seen.error, UBLK_ERROR, UBLK_ERROR_BUSY);
 	g_clear_error(&seen.error);
 }
 
