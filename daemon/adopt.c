@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "affinity.h"
 #include "daemon.h"
 #include "device.h"
 #include "error.h"
@@ -121,8 +122,19 @@ static void step_ask_params(Job *job)
 	command(adoption_of(job), UBLK_U_CMD_GET_PARAMS, &params, sizeof(params), on_params);
 }
 
+static void on_affinity(gpointer user_data)
+{
+	job_next(user_data);
+}
+
+static void step_ask_affinity(Job *job)
+{
+	affinity_ask(adoption_of(job)->device, job->cancellable, on_affinity, job);
+}
+
 static const JobStep steps[] = {
-	step_wait_char_node, step_take_credentials, step_ask_info, step_ask_params, NULL,
+	step_wait_char_node, step_take_credentials, step_ask_info,
+	step_ask_params,     step_ask_affinity,     NULL,
 };
 
 /* What is to become of a device that is known now. */
@@ -157,10 +169,15 @@ static void on_adopted(Job *job, const GError *error)
 		settle(adoption);
 	} else if (device->added) {
 		teardown_begin(device, "the kernel does not tell about it", NULL, NULL);
-	} else {
-		g_warning("device %u (\"%s\") of user %u cannot be taken over: %s", device->id,
+	} else if (g_error_matches(error, UBLK_ERROR, UBLK_ERROR_NOT_FOUND)) {
+		g_message("device %u (\"%s\") of user %u is there no more: %s", device->id,
 			  device->name, device->uid, error->message);
 		device_forget(device);
+	} else {
+		/* it keeps its number and its file: the next run may have more luck */
+		g_warning("device %u (\"%s\") of user %u cannot be taken over: %s", device->id,
+			  device->name, device->uid, error->message);
+		device_set_state(device, UBLK_STATE_DEAD);
 	}
 	teardown_job_ended(device);
 	state_free(adoption->state);

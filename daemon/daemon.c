@@ -60,7 +60,7 @@ static void on_node_removed(enum ublk_node kind, guint32 dev_id)
 {
 	Device *device = device_lookup(dev_id);
 
-	if (device && device->added && !device->job && !device->teardown &&
+	if (device && !device->job && !device->teardown &&
 	    (kind == UBLK_NODE_CHAR || g_str_equal(device->state, UBLK_STATE_LIVE) ||
 	     g_str_equal(device->state, UBLK_STATE_STOPPING)))
 		teardown_begin(device, "its node has gone", NULL, NULL);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "affinity.h"
 #include "authority.h"
 #include "config.h"
 #include "daemon.h"
@@ -19,11 +20,6 @@
 #include "udev.h"
 #include "units.h"
 
-/*
- * Bits for this many processors in GET_QUEUE_AFFINITY; the driver wants room for all it may have.
- */
-#define MAX_CPUS 8192
-
 typedef struct {
 	Job job;
 	Request *request;
@@ -31,8 +27,7 @@ typedef struct {
 	struct ublk_limits limits; /* what the device is to be */
 	struct ublk_params params;
 	pid_t server_pid;
-	int report_fd; /* -1: none, or handed to report_wait() */
-	GPtrArray *queue_cpus;
+	int report_fd;    /* -1: none, or handed to report_wait() */
 	gboolean started; /* the block device exists */
 } Make;
 
@@ -69,8 +64,6 @@ static void command(Make *make, guint32 op, void *buf, gsize len, guint64 data, 
 	};
 	GError *error = NULL;
 
-	if (op == UBLK_U_CMD_GET_QUEUE_AFFINITY)
-		cmd.queue_id = (guint16)data;
 	if (!kernel_command(&cmd, make->job.cancellable, done, make, &error))
 		job_fail(&make->job, error);
 }
@@ -192,58 +185,16 @@ static void step_wait_block_node(Job *job)
 			job->cancellable, on_node, make);
 }
 
-/* ---- which processors a queue serves, for its server that may not ask ---- */
+/* ---- which processors the queues serve ---- */
 
-static char *format_cpus(const guint8 *bits, gsize len)
+static void on_affinity(gpointer user_data)
 {
-	GString *text = g_string_new(NULL);
-	gsize n = len * 8;
-
-	for (gsize cpu = 0; cpu < n; cpu++) {
-		gsize first = cpu;
-
-		if (!(bits[cpu / 8] & (1 << cpu % 8)))
-			continue;
-		while (cpu + 1 < n && (bits[(cpu + 1) / 8] & (1 << (cpu + 1) % 8)))
-			cpu++;
-		g_string_append_printf(text, "%s%zu", text->len ? "," : "", first);
-		if (cpu > first)
-			g_string_append_printf(text, "-%zu", cpu);
-	}
-	return g_string_free(text, FALSE);
-}
-
-static void ask_next_queue(Make *make);
-
-static void on_affinity(int res, const void *buf, size_t len, void *user_data)
-{
-	Make *make = user_data;
-
-	/* it is advice: a queue without it is served from any processor */
-	g_ptr_array_add(make->queue_cpus, res < 0 ? g_strdup("") : format_cpus(buf, len));
-	ask_next_queue(make);
-}
-
-static void ask_next_queue(Make *make)
-{
-	guint8 bits[MAX_CPUS / 8] = { 0 };
-
-	if (make->queue_cpus->len < make->device->queues) {
-		command(make, UBLK_U_CMD_GET_QUEUE_AFFINITY, bits, sizeof(bits),
-			make->queue_cpus->len, settings()->stop_ms, on_affinity);
-		return;
-	}
-	g_ptr_array_add(make->queue_cpus, NULL);
-	device_set_queue_cpus(make->device, (const char *const *)make->queue_cpus->pdata);
-	job_next(&make->job);
+	job_next(user_data);
 }
 
 static void step_ask_affinity(Job *job)
 {
-	Make *make = make_of(job);
-
-	make->queue_cpus = g_ptr_array_new_with_free_func(g_free);
-	ask_next_queue(make);
+	affinity_ask(make_of(job)->device, job->cancellable, on_affinity, job);
 }
 
 /* ---- the managed server ---- */
@@ -253,7 +204,8 @@ static GStrv make_arguments(const Make *make)
 	const Options *options = make->request->options;
 	const Device *device = make->device;
 	GPtrArray *argv = g_ptr_array_new();
-	g_autofree char *cpus = g_strjoinv(":", (GStrv)make->queue_cpus->pdata);
+	const char *const *queue_cpus = ublk_bus_device_get_queue_cpus(device->bus);
+	g_autofree char *cpus = g_strjoinv(":", (GStrv)queue_cpus);
 	char node[UBLK_NODE_PATH_MAX];
 
 #define ADD(...) g_ptr_array_add(argv, g_strdup_printf(__VA_ARGS__))
@@ -496,7 +448,6 @@ static void make_free(Make *make)
 {
 	if (make->report_fd >= 0)
 		descriptor_close_later(make->report_fd);
-	g_clear_pointer(&make->queue_cpus, g_ptr_array_unref);
 	job_clear(&make->job);
 	device_unref(make->device);
 	g_free(make);

@@ -24,6 +24,7 @@ struct Teardown {
 	GArray *waiters;
 	gboolean running; /* FALSE: waits for the device's job to end */
 	guint branches;   /* under way at once: the device's, the unit's */
+	gboolean as_self; /* commands with ublkd's own credentials */
 	GError *error;    /* why the device could not be deleted */
 	guint patience;   /* source: how long the waiters wait for DEL_DEV */
 };
@@ -61,14 +62,14 @@ static void teardown_end(Teardown *teardown, GError *error)
 	device_unref(device);
 }
 
-static gboolean command(Device *device, guint32 op, guint timeout_ms, ublk_control_done done,
-			gpointer user_data, GError **error)
+static gboolean command(Device *device, guint32 op, unsigned int personality, guint timeout_ms,
+			ublk_control_done done, gpointer user_data, GError **error)
 {
 	struct ublk_control_cmd cmd = {
 		.op = op,
 		.dev_id = device->id,
 		.queue_id = UBLK_QUEUE_NONE,
-		.personality = creds_get_personality(device->creds),
+		.personality = personality,
 		.timeout_ms = timeout_ms,
 	};
 
@@ -99,11 +100,17 @@ static void on_char_gone(const GError *error, gpointer user_data)
 		       teardown);
 }
 
+static void verify_as_self(Teardown *teardown);
+
 static void on_deleted(int res, const void *buf, size_t len, void *user_data)
 {
 	Teardown *teardown = user_data;
 
 	g_clear_handle_id(&teardown->patience, g_source_remove);
+	if (res == -EACCES && !teardown->as_self) {
+		verify_as_self(teardown);
+		return;
+	}
 	/* -ENOENT: no node to judge by, somebody else deleted it; -ENODEV: nor a device */
 	if (res < 0 && res != -ENODEV && res != -ENOENT) {
 		teardown->error = error_from_kernel(res, "delete the device");
@@ -145,26 +152,66 @@ static void on_unit_stopped(const GError *error, gpointer user_data)
 	branch_end(user_data);
 }
 
-/*
- * Its I/O has ended, or could not be ended: then the end of its server, which systemd sees to, does
- * that, and DEL_DEV the rest. Both at once, since DEL_DEV waits for the server.
- */
 static void delete_device(Teardown *teardown)
 {
 	Device *device = teardown->device;
-	GError *error = NULL;
+	unsigned int personality = teardown->as_self ? 0 : creds_get_personality(device->creds);
 
-	teardown->branches = 1;
-	if (device->unit) {
-		teardown->branches++;
-		units_stop(device->unit, UNIT_MS, on_unit_stopped, teardown);
-	}
-	if (!command(device, UBLK_U_CMD_DEL_DEV, UBLK_NO_TIMEOUT, on_deleted, teardown, &error)) {
-		teardown->error = error;
+	if (!command(device, UBLK_U_CMD_DEL_DEV, personality, UBLK_NO_TIMEOUT, on_deleted, teardown,
+		     &teardown->error)) {
 		branch_end(teardown);
 		return;
 	}
 	teardown->patience = g_timeout_add(settings()->stop_ms, on_impatient, teardown);
+}
+
+static void on_verified(int res, const void *buf, size_t len, void *user_data)
+{
+	Teardown *teardown = user_data;
+
+	if (res >= 0 && len >= sizeof(struct ublksrv_ctrl_dev_info) &&
+	    device_matches(teardown->device, buf)) {
+		delete_device(teardown);
+		return;
+	}
+	teardown->error = error_from_kernel(res < 0 ? res : -EACCES, "delete the device");
+	branch_end(teardown);
+}
+
+/*
+ * The owner has no right to the node: udev has not given it to them (it is stopped, or late). Then
+ * it is root's still, and ublkd may act as itself, once it has made sure that the number is this
+ * device's.
+ */
+static void verify_as_self(Teardown *teardown)
+{
+	struct ublksrv_ctrl_dev_info info = { 0 };
+	struct ublk_control_cmd cmd = {
+		.op = UBLK_U_CMD_GET_DEV_INFO2,
+		.dev_id = teardown->device->id,
+		.queue_id = UBLK_QUEUE_NONE,
+		.buf = &info,
+		.len = sizeof(info),
+		.timeout_ms = settings()->stop_ms,
+	};
+
+	teardown->as_self = TRUE;
+	if (!kernel_command(&cmd, NULL, on_verified, teardown, &teardown->error))
+		branch_end(teardown);
+}
+
+/*
+ * Its I/O has ended, or could not be ended: then the end of its server, which systemd sees to, does
+ * that, and DEL_DEV the rest. Both at once, since DEL_DEV waits for the server.
+ */
+static void end_server_and_device(Teardown *teardown)
+{
+	teardown->branches = 1;
+	if (teardown->device->unit) {
+		teardown->branches++;
+		units_stop(teardown->device->unit, UNIT_MS, on_unit_stopped, teardown);
+	}
+	delete_device(teardown);
 }
 
 static void on_io_stopped(int res, const void *buf, size_t len, void *user_data)
@@ -174,7 +221,7 @@ static void on_io_stopped(int res, const void *buf, size_t len, void *user_data)
 	if (res < 0 && res != -ENODEV && res != -ENOENT)
 		g_message("device %u: the kernel did not stop its I/O: %s", teardown->device->id,
 			  g_strerror(-res));
-	delete_device(teardown);
+	end_server_and_device(teardown);
 }
 
 static void on_creds(Creds *creds, const GError *error, gpointer user_data)
@@ -191,9 +238,9 @@ static void on_creds(Creds *creds, const GError *error, gpointer user_data)
 	device->creds = creds;
 	/* while there is a server: STOP_DEV writes back what the block device caches, through it */
 	if (device_server_ended(device))
-		delete_device(teardown);
-	else if (!command(device, UBLK_U_CMD_STOP_DEV, settings()->stop_ms, on_io_stopped, teardown,
-			  &local))
+		end_server_and_device(teardown);
+	else if (!command(device, UBLK_U_CMD_STOP_DEV, creds_get_personality(device->creds),
+			  settings()->stop_ms, on_io_stopped, teardown, &local))
 		teardown_end(teardown, local);
 }
 
@@ -275,7 +322,8 @@ void teardown_stop(Device *device, TeardownDone done, gpointer user_data)
 	stop->done = done;
 	stop->user_data = user_data;
 	device_set_state(device, UBLK_STATE_STOPPING);
-	if (!command(device, UBLK_U_CMD_STOP_DEV, settings()->stop_ms, on_stopped, stop, &error)) {
+	if (!command(device, UBLK_U_CMD_STOP_DEV, creds_get_personality(device->creds),
+		     settings()->stop_ms, on_stopped, stop, &error)) {
 		done(error, user_data);
 		g_free(stop);
 	}
