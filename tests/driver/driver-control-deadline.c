@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "driver-util.h"
+#include "ublk-control-internal.h"
 #include "ublk-node.h"
 
 #define SIZE (64ULL << 20)
@@ -139,6 +140,18 @@ static void test_unused_deadline(struct ublk_control *ctl, uint32_t dev_id)
 	CHECK_EQ(outcome.calls, 1);
 	/* The submitter's memory is its own: the answer is in the callback's. */
 	CHECK_EQ(info.max_io_buf_bytes, 0);
+
+	STEP("and is forgotten before it passes");
+	cmd.timeout_ms = 60000;
+	outcome = (struct outcome){ 0 };
+	CHECK_OK(ublk_control_submit(ctl, &cmd, note, &outcome, NULL));
+	wait_for(ctl, &outcome, 5000);
+	CHECK_EQ(outcome.res, 0);
+	for (int i = 0; i < 100 && ctl->ops; i++) {
+		usleep(20000);
+		ublk_control_dispatch(ctl);
+	}
+	CHECK(!ctl->ops);
 }
 
 /* Stops its parent and continues it, three times: each time its workers' waits are interrupted. */

@@ -163,34 +163,32 @@ static void test_stopped(struct ublk_control *ctl)
 		CHECK_EQ(ctl->personalities[i], 0);
 }
 
-static int on_signal_count;
+/* Shared with the attacker: alice, who stops the child, or sends it a signal, as soon as it is
+ * hers. */
+static struct attack {
+	volatile pid_t target;
+	volatile bool stop;
+	volatile bool caught;
+	volatile bool quit;
+	volatile int handled; /* signals that were handled, in whatever process */
+} * attack;
 
 static void on_signal(int signo)
 {
-	on_signal_count++;
+	attack->handled++;
 }
-
-/* Of the attacker: alice, who stops the child as soon as it is hers. */
-struct attack {
-	volatile pid_t target;
-	volatile bool caught;
-	volatile bool quit;
-};
 
 static int attacker_body(void *arg)
 {
-	struct attack *attack = arg;
-
 	util_become(ALICE_UID, ALICE_GID);
 	while (!attack->quit) {
 		pid_t pid = attack->target;
 
-		/* A signal with a handler first: the child has to have it blocked. */
-		if (pid > 0 && kill(pid, SIGUSR1) == 0 && kill(pid, SIGSTOP) == 0) {
-			attack->caught = true;
-			while (!attack->quit && attack->target == pid)
-				usleep(1000);
-		}
+		if (pid <= 0 || kill(pid, attack->stop ? SIGSTOP : SIGUSR1) < 0)
+			continue;
+		attack->caught = true;
+		while (!attack->quit && attack->target == pid)
+			usleep(1000);
 	}
 	return 0;
 }
@@ -257,48 +255,50 @@ static void inspect(pid_t pid)
 	CHECK_EQ(fds, 2);
 }
 
-static void test_hostile_user(struct ublk_control *ctl, struct attack *attack)
+static void test_hostile_user(struct ublk_control *ctl)
 {
+	int stopped = 0, signalled = 0;
 	pid_t attacker;
-	int caught = 0, ended = 0;
 
-	STEP("alice stops the child while it carries her identity");
-	/* Not in the child: it would be alice's code in effect. */
+	STEP("alice stops the child, or signals it, while it carries her identity");
+	attack = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(attack != MAP_FAILED);
 	signal(SIGUSR1, on_signal);
-	attacker = util_fork(attacker_body, attack);
-	for (int i = 0; i < 300 && caught < 5; i++) {
+	attacker = util_fork(attacker_body, NULL);
+	for (int i = 0; i < 400 && (stopped < 5 || signalled < 20); i++) {
 		long long end = util_now_ms() + 10000;
 		struct ublk_creds_child child;
 		struct pollfd pfd;
 		int ret;
 
 		attack->caught = false;
+		attack->stop = i % 2;
 		CHECK_OK(ublk_creds_start(ctl, ALICE_UID, ALICE_GID, NULL, 0, &child));
 		attack->target = child.pid;
 		pfd = (struct pollfd){ .fd = child.pidfd, .events = POLLIN };
 		do
 			ret = poll(&pfd, 1, 20);
-		while (ret == 0 && !attack->caught && util_now_ms() < end);
+		while (ret == 0 && !(attack->stop && attack->caught) && util_now_ms() < end);
 		/* Stopped, and not just about to end. */
 		if (ret == 0)
 			ret = poll(&pfd, 1, 100);
 		if (ret == 1) {
-			int personality = CHECK_OK(ublk_creds_finish(&child));
-
-			ublk_creds_drop(ctl, personality);
-			ended++;
+			ublk_creds_drop(ctl, CHECK_OK(ublk_creds_finish(&child)));
+			signalled += attack->caught && !attack->stop;
 		} else {
-			CHECK(attack->caught);
+			CHECK(attack->stop && attack->caught);
 			inspect(child.pid);
 			ublk_creds_abort(&child);
-			caught++;
+			stopped++;
 		}
 		attack->target = 0;
 	}
 	attack->quit = true;
 	CHECK_EQ(util_wait(attacker), 0);
-	STEP("caught %d times (%d times too late), for nothing", caught, ended);
-	CHECK_EQ(on_signal_count, 0);
+	STEP("stopped %d times, signalled %d times, for nothing", stopped, signalled);
+	/* The handler would be code of ours that runs with her identity. */
+	CHECK_EQ(attack->handled, 0);
+	signal(SIGUSR1, SIG_DFL);
 }
 
 /* Numbers that killed children have taken along come back. */
@@ -339,17 +339,13 @@ static int powerless_body(void *arg)
 int main(void)
 {
 	struct ublk_control *ctl = util_open_control();
-	/* Shared with the attacker. */
-	struct attack *attack =
-		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	CHECK(attack != MAP_FAILED);
 	test_arguments(ctl);
 	test_groups(ctl);
 	test_root(ctl);
 	test_stopped(ctl);
 	test_lost(ctl);
-	test_hostile_user(ctl, attack);
+	test_hostile_user(ctl);
 	STEP("without the right to change ids: the kernel's refusal");
 	CHECK_EQ(util_wait(util_fork(powerless_body, NULL)), 0);
 	CHECK(chmod(UBLK_CONTROL_PATH, 0600) == 0);
