@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <glib-unix.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
@@ -318,13 +317,6 @@ gboolean device_bind_server(Device *device, pid_t pid, GError **error)
 	device->server_watch = g_unix_fd_add(pidfd, G_IO_IN, on_server_ended, device);
 	ublk_bus_device_set_server_pid(device->bus, (guint)pid);
 	return TRUE;
-}
-
-gboolean device_server_ended(const Device *device)
-{
-	struct pollfd server = { .fd = device->server_pidfd, .events = POLLIN };
-
-	return device->server_pidfd >= 0 && poll(&server, 1, 0) > 0;
 }
 
 void device_forget(Device *device)

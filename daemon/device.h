@@ -93,8 +93,5 @@ gboolean device_matches(const Device *device, const struct ublksrv_ctrl_dev_info
 void device_bind_sender(Device *device, GDBusConnection *bus, const char *sender, guint timeout_ms);
 void device_unbind_sender(Device *device);
 gboolean device_bind_server(Device *device, pid_t pid, GError **error);
-/* Whether it is bound to a server that has ended. */
-gboolean device_server_ended(const Device *device);
-
 /* It is gone: off the bus, out of the table, its file removed. Only teardown.c calls this. */
 void device_forget(Device *device);

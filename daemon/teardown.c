@@ -22,11 +22,12 @@ struct Teardown {
 	Device *device;
 	const char *reason;
 	GArray *waiters;
-	gboolean running; /* FALSE: waits for the device's job to end */
-	guint branches;   /* under way at once: the device's, the unit's */
-	gboolean as_self; /* commands with ublkd's own credentials */
-	GError *error;    /* why the device could not be deleted */
-	guint patience;   /* source: how long the waiters wait for DEL_DEV */
+	gboolean running;     /* FALSE: waits for the device's job to end */
+	guint branches;       /* under way at once: the device's, the unit's */
+	gboolean unit_ending; /* the unit's branch has begun */
+	gboolean as_self;     /* commands with ublkd's own credentials */
+	GError *error;        /* why the device could not be deleted */
+	guint patience;       /* source: how long the waiters wait for DEL_DEV */
 };
 
 static void tell_waiters(Teardown *teardown, const GError *error)
@@ -111,8 +112,12 @@ static void on_deleted(int res, const void *buf, size_t len, void *user_data)
 		verify_as_self(teardown);
 		return;
 	}
-	/* -ENOENT: no node to judge by, somebody else deleted it; -ENODEV: nor a device */
-	if (res < 0 && res != -ENODEV && res != -ENOENT) {
+	/*
+	 * -ENOENT: no node to judge by, somebody else deleted it; -ENODEV: nor a device. -EINTR: ublkd
+	 * itself was stopped and went on: deleted, but the number may be taken for a while, which the
+	 * next ADD_DEV finds out.
+	 */
+	if (res < 0 && res != -ENODEV && res != -ENOENT && res != -EINTR) {
 		teardown->error = error_from_kernel(res, "delete the device");
 		branch_end(teardown);
 		return;
@@ -121,35 +126,33 @@ static void on_deleted(int res, const void *buf, size_t len, void *user_data)
 		       teardown);
 }
 
+static void tell_busy(Teardown *teardown, const char *what)
+{
+	Device *device = teardown->device;
+	g_autofree char *who = device->server_pid
+				       ? g_strdup_printf("process %d", device->server_pid)
+				       : g_strdup("a process");
+	g_autoptr(GError) error = g_error_new(
+		UBLK_ERROR, UBLK_ERROR_BUSY,
+		"%s %s /dev/ublkc%u; the device goes as soon as that ends", who, what, device->id);
+
+	tell_waiters(teardown, error);
+}
+
 /*
  * DEL_DEV waits for the last one that holds /dev/ublkcN, and cannot be asked a second time: its
  * first act takes away the node by which the second would be judged. So it gets no deadline; those
  * who wait for it do. The device keeps its place in its owner's limits meanwhile: the kernel has it
  * still.
  */
-static gboolean on_impatient(gpointer user_data)
+static gboolean on_delete_late(gpointer user_data)
 {
 	Teardown *teardown = user_data;
-	Device *device = teardown->device;
-	g_autofree char *who = device->server_pid
-				       ? g_strdup_printf("process %d", device->server_pid)
-				       : g_strdup("a process");
-	g_autoptr(GError) error =
-		g_error_new(UBLK_ERROR, UBLK_ERROR_BUSY,
-			    "%s still holds /dev/ublkc%u; the device goes as soon as that ends",
-			    who, device->id);
 
 	teardown->patience = 0;
-	device_set_state(device, UBLK_STATE_DEAD);
-	tell_waiters(teardown, error);
+	device_set_state(teardown->device, UBLK_STATE_DEAD);
+	tell_busy(teardown, "still holds");
 	return G_SOURCE_REMOVE;
-}
-
-static void on_unit_stopped(const GError *error, gpointer user_data)
-{
-	if (error)
-		g_warning("%s", error->message);
-	branch_end(user_data);
 }
 
 static void delete_device(Teardown *teardown)
@@ -162,7 +165,7 @@ static void delete_device(Teardown *teardown)
 		branch_end(teardown);
 		return;
 	}
-	teardown->patience = g_timeout_add(settings()->stop_ms, on_impatient, teardown);
+	teardown->patience = g_timeout_add(settings()->stop_ms, on_delete_late, teardown);
 }
 
 static void on_verified(int res, const void *buf, size_t len, void *user_data)
@@ -200,30 +203,59 @@ static void verify_as_self(Teardown *teardown)
 		branch_end(teardown);
 }
 
-/*
- * Its I/O has ended, or could not be ended: then the end of its server, which systemd sees to, does
- * that, and DEL_DEV the rest. Both at once, since DEL_DEV waits for the server.
- */
-static void end_server_and_device(Teardown *teardown)
+static void on_unit_stopped(const GError *error, gpointer user_data)
 {
-	teardown->branches = 1;
-	if (teardown->device->unit) {
-		teardown->branches++;
-		units_stop(teardown->device->unit, UNIT_MS, on_unit_stopped, teardown);
-	}
-	delete_device(teardown);
+	if (error)
+		g_warning("%s", error->message);
+	branch_end(user_data);
+}
+
+/* A branch of its own: DEL_DEV waits for the server, and the unit's name is free only after it. */
+static void end_unit(Teardown *teardown)
+{
+	if (!teardown->device->unit || teardown->unit_ending)
+		return;
+	teardown->unit_ending = TRUE;
+	teardown->branches++;
+	units_stop(teardown->device->unit, UNIT_MS, on_unit_stopped, teardown);
 }
 
 static void on_io_stopped(int res, const void *buf, size_t len, void *user_data)
 {
 	Teardown *teardown = user_data;
 
+	g_clear_handle_id(&teardown->patience, g_source_remove);
 	if (res < 0 && res != -ENODEV && res != -ENOENT)
 		g_message("device %u: the kernel did not stop its I/O: %s", teardown->device->id,
 			  g_strerror(-res));
-	end_server_and_device(teardown);
+	end_unit(teardown);
+	delete_device(teardown);
 }
 
+/* The server does not end the requests that it has. */
+static gboolean on_stop_late(gpointer user_data)
+{
+	Teardown *teardown = user_data;
+
+	if (teardown->device->unit && !teardown->unit_ending) {
+		/* systemd tells it to leave, and kills it if it does not */
+		end_unit(teardown);
+		teardown->patience = g_timeout_add(UNIT_MS, on_stop_late, teardown);
+	} else {
+		/* somebody's own: the kernel kills it when its oldest request is 30 seconds old */
+		teardown->patience = 0;
+		tell_busy(teardown, "does not end the requests that it has from");
+	}
+	return G_SOURCE_REMOVE;
+}
+
+/*
+ * First STOP_DEV, also when the server seems to have ended. It writes back what the block device
+ * caches, through the server; and it waits for the requests under way without keeping anybody else.
+ * DEL_DEV would wait for them with the driver's one lock held, under which every user's ADD_DEV and
+ * DEL_DEV has to pass: a user whose server is stopped could hold up all others. So no DEL_DEV
+ * before STOP_DEV has really come back, however long that takes.
+ */
 static void on_creds(Creds *creds, const GError *error, gpointer user_data)
 {
 	Teardown *teardown = user_data;
@@ -236,12 +268,13 @@ static void on_creds(Creds *creds, const GError *error, gpointer user_data)
 	}
 	g_clear_pointer(&device->creds, creds_unref);
 	device->creds = creds;
-	/* while there is a server: STOP_DEV writes back what the block device caches, through it */
-	if (device_server_ended(device))
-		end_server_and_device(teardown);
-	else if (!command(device, UBLK_U_CMD_STOP_DEV, creds_get_personality(device->creds),
-			  settings()->stop_ms, on_io_stopped, teardown, &local))
+	teardown->branches = 1;
+	if (!command(device, UBLK_U_CMD_STOP_DEV, creds_get_personality(creds), UBLK_NO_TIMEOUT,
+		     on_io_stopped, teardown, &local)) {
 		teardown_end(teardown, local);
+		return;
+	}
+	teardown->patience = g_timeout_add(settings()->stop_ms, on_stop_late, teardown);
 }
 
 static gboolean on_never_added(gpointer user_data)
