@@ -9,16 +9,22 @@
 #include "error.h"
 #include "kernel.h"
 #include "kernel/ublk-node.h"
+#include "seize.h"
 #include "state.h"
 #include "teardown.h"
 #include "udev.h"
 #include "units.h"
+
+/* When one fails it is tried again after this long, and then after twice as long each time. */
+#define FIRST_RETRY_SECONDS 5
+#define LAST_RETRY_SECONDS  60
 
 typedef struct {
 	Job job;
 	Device *device;
 	State *state;
 	struct ublksrv_ctrl_dev_info info;
+	guint retry; /* seconds until the next try */
 } Adoption;
 
 static guint under_way;
@@ -50,7 +56,10 @@ static void step_wait_char_node(Job *job)
 
 static void on_creds(Creds *creds, const GError *error, gpointer user_data)
 {
-	adoption_of(user_data)->device->creds = creds;
+	Device *device = adoption_of(user_data)->device;
+
+	g_clear_pointer(&device->creds, creds_unref);
+	device->creds = creds;
 	job_next_or_fail(user_data, error);
 }
 
@@ -69,7 +78,7 @@ static void command(Adoption *adoption, guint32 op, void *buf, gsize len, ublk_c
 		.queue_id = UBLK_QUEUE_NONE,
 		.buf = buf,
 		.len = len,
-		.personality = creds_get_personality(adoption->device->creds),
+		.personality = device_get_personality(adoption->device),
 		.timeout_ms = settings()->stop_ms,
 	};
 	GError *error = NULL;
@@ -78,13 +87,25 @@ static void command(Adoption *adoption, guint32 op, void *buf, gsize len, ublk_c
 		job_fail(&adoption->job, error);
 }
 
+static void step_ask_info(Job *job);
+
+static void on_seized(const GError *error, gpointer user_data)
+{
+	if (error)
+		job_fail(user_data, g_error_copy(error));
+	else
+		step_ask_info(user_data);
+}
+
 static void on_info(int res, const void *buf, size_t len, void *user_data)
 {
 	Adoption *adoption = user_data;
 	Device *device = adoption->device;
 	const struct ublksrv_ctrl_dev_info *info = buf;
 
-	if (res < 0) {
+	if (res == -EACCES && !device->as_self) {
+		seize_device(device, on_seized, &adoption->job);
+	} else if (res < 0) {
 		job_fail(&adoption->job, error_from_kernel(res, "tell about the device"));
 	} else if (len < sizeof(*info) || !device_matches(device, info)) {
 		job_fail(&adoption->job,
@@ -141,16 +162,20 @@ static const JobStep steps[] = {
 static void settle(Adoption *adoption)
 {
 	Device *device = adoption->device;
+	gboolean live = adoption->info.state == UBLK_S_DEV_LIVE;
 	g_autoptr(GError) error = NULL;
 
-	if (adoption->state->live && adoption->info.state == UBLK_S_DEV_LIVE) {
+	/* one whose owner runs the server may have been started in the very moment when we ended */
+	if (live && (adoption->state->live || !device->target)) {
 		device_set_state(device, UBLK_STATE_LIVE);
 		if (!device_bind_server(device, adoption->info.ublksrv_pid, &error))
 			teardown_begin(device, "its server has ended", NULL, NULL);
+		else if (!adoption->state->live && !device_save(device, &error))
+			teardown_begin(device, "its state cannot be kept", NULL, NULL);
 		else
 			g_message("device %u (\"%s\") of user %u goes on, served by process %d",
 				  device->id, device->name, device->uid, device->server_pid);
-	} else if (!adoption->state->live && adoption->state->sender) {
+	} else if (!live && !adoption->state->live && adoption->state->sender) {
 		/* its creator may still be there: names on the bus are never given twice */
 		device_bind_sender(device, bus(), adoption->state->sender, settings()->created_ms);
 	} else {
@@ -159,32 +184,69 @@ static void settle(Adoption *adoption)
 	}
 }
 
+static void adoption_free(Adoption *adoption)
+{
+	state_free(adoption->state);
+	device_unref(adoption->device);
+	g_free(adoption);
+}
+
+static gboolean on_retry(gpointer user_data);
+
+static gboolean is_there(guint32 id)
+{
+	g_autofree char *sysfs = g_strdup_printf("/sys/class/ublk-char/ublkc%u", id);
+
+	return g_file_test(sysfs, G_FILE_TEST_EXISTS);
+}
+
 static void on_adopted(Job *job, const GError *error)
 {
 	Adoption *adoption = adoption_of(job);
 	Device *device = adoption->device;
+	gboolean first = adoption->retry == 0;
 
 	device->job = NULL;
+	job_clear(job);
 	if (!error) {
 		settle(adoption);
-	} else if (device->added) {
+	} else if (device->teardown || device->added) {
 		teardown_begin(device, "the kernel does not tell about it", NULL, NULL);
-	} else if (g_error_matches(error, UBLK_ERROR, UBLK_ERROR_NOT_FOUND)) {
+	} else if (g_error_matches(error, UBLK_ERROR, UBLK_ERROR_NOT_FOUND) ||
+		   !is_there(device->id)) {
 		g_message("device %u (\"%s\") of user %u is there no more: %s", device->id,
 			  device->name, device->uid, error->message);
 		device_forget(device);
 	} else {
-		/* it keeps its number and its file: the next run may have more luck */
-		g_warning("device %u (\"%s\") of user %u cannot be taken over: %s", device->id,
-			  device->name, device->uid, error->message);
-		device_set_state(device, UBLK_STATE_DEAD);
+		/* memory, descriptors, a child that its user has killed: it may serve somebody, so
+		 * on */
+		adoption->retry = first ? FIRST_RETRY_SECONDS
+					: MIN(2 * adoption->retry, LAST_RETRY_SECONDS);
+		g_warning("device %u (\"%s\") of user %u cannot be taken over; trying again in %u "
+			  "s: %s",
+			  device->id, device->name, device->uid, adoption->retry, error->message);
+		g_timeout_add_seconds(adoption->retry, on_retry, adoption);
+		adoption = NULL;
 	}
 	teardown_job_ended(device);
-	state_free(adoption->state);
-	job_clear(job);
-	device_unref(device);
-	g_free(adoption);
-	one_done();
+	if (adoption)
+		adoption_free(adoption);
+	if (first)
+		one_done();
+}
+
+static gboolean on_retry(gpointer user_data)
+{
+	Adoption *adoption = user_data;
+
+	/* it has gone meanwhile (daemon.c saw its node go) */
+	if (device_lookup(adoption->device->id) != adoption->device || adoption->device->teardown) {
+		adoption_free(adoption);
+		return G_SOURCE_REMOVE;
+	}
+	adoption->device->job = &adoption->job;
+	job_begin(&adoption->job, steps, on_adopted);
+	return G_SOURCE_REMOVE;
 }
 
 /* The server of a device that is gone may be on its way still. */
@@ -200,13 +262,10 @@ static void on_unit_gone(const GError *error, gpointer user_data)
 static void adopt_one(guint32 id)
 {
 	g_autoptr(State) state = state_read(id);
-	g_autofree char *sysfs = g_strdup_printf("/sys/class/ublk-char/ublkc%u", id);
 	Adoption *adoption;
 	Device *device;
 
-	if (state && state->unit)
-		units_adopt(state->unit);
-	if (!state || !g_file_test(sysfs, G_FILE_TEST_EXISTS)) {
+	if (!state || !is_there(id)) {
 		state_remove(id);
 		if (state && state->unit) {
 			char *unit = g_strdup(state->unit);

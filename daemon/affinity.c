@@ -68,7 +68,7 @@ static void ask_next(Asking *asking)
 		.queue_id = (guint16)asking->cpus->len,
 		.buf = bits,
 		.len = sizeof(bits),
-		.personality = creds_get_personality(device->creds),
+		.personality = device_get_personality(device),
 		.timeout_ms = settings()->stop_ms,
 	};
 

@@ -10,6 +10,7 @@
 #include "caller.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <gio/gunixfdlist.h>
 #include <poll.h>
 #include <stdio.h>
@@ -22,6 +23,8 @@
 
 /* The kernel's own limit is 65536; nobody's right to a device hangs on that many. */
 #define MAX_GROUPS 64
+
+#define MAX_PROC 65536
 
 typedef struct {
 	char *sender;
@@ -40,13 +43,26 @@ void caller_free(Caller *caller)
 	g_free(caller);
 }
 
+/*
+ * What a process's file in /proc begins with. Bounded: mountinfo is as long as its owner makes it,
+ * and the kernel writes it out while we wait. What is wanted stands at the beginning: "/" is
+ * mounted before what is mounted below it.
+ */
 static char *read_proc(pid_t pid, const char *file)
 {
 	g_autofree char *path = g_strdup_printf("/proc/%d/%s", pid, file);
-	char *text = NULL;
+	g_autofree char *text = g_malloc(MAX_PROC + 1);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	gsize len = 0;
+	ssize_t n;
 
-	g_file_get_contents(path, &text, NULL, NULL);
-	return text;
+	if (fd < 0)
+		return NULL;
+	while (len < MAX_PROC && (n = read(fd, text + len, MAX_PROC - len)) > 0)
+		len += (gsize)n;
+	close(fd);
+	text[len] = '\0';
+	return len ? g_steal_pointer(&text) : NULL;
 }
 
 /* The line of `text` that starts with `key`, past it; NULL if there is none. */

@@ -122,13 +122,28 @@ static gboolean on_child_exited(gint fd, GIOCondition condition, gpointer user_d
 	return G_SOURCE_REMOVE;
 }
 
+static gboolean on_dead_child_exited(gint fd, GIOCondition condition, gpointer user_data)
+{
+	g_autofree struct ublk_creds_child *child = user_data;
+	int personality = ublk_creds_finish(child);
+	struct ublk_control *ctl = kernel_get(NULL);
+
+	/* it was done just before it was killed; nobody waits for it any more */
+	if (personality > 0 && ctl)
+		ublk_creds_drop(ctl, personality);
+	return G_SOURCE_REMOVE;
+}
+
 static gboolean on_child_late(gpointer user_data)
 {
 	Acquisition *acquisition = user_data;
+	struct ublk_creds_child *child = g_memdup2(&acquisition->child, sizeof(*child));
 
 	acquisition->deadline = 0;
 	g_clear_handle_id(&acquisition->readable, g_source_remove);
-	ublk_creds_abort(&acquisition->child);
+	/* its user may also keep it from dying soon: nobody waits for that */
+	ublk_creds_kill(child);
+	g_unix_fd_add(child->pidfd, G_IO_IN, on_dead_child_exited, child);
 	acquisition_end(acquisition, -ETIMEDOUT);
 	return G_SOURCE_REMOVE;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "adopt.h"
+#include "descriptor.h"
 #include "device.h"
 #include "kernel.h"
 #include "kernel/ublk-node.h"
@@ -101,6 +102,7 @@ int daemon_run(const char *conf_path)
 	g_dbus_connection_set_exit_on_close(the.bus, FALSE);
 	g_signal_connect(the.bus, "closed", G_CALLBACK(on_bus_closed), NULL);
 
+	descriptor_filter_messages(the.bus);
 	the.loop = g_main_loop_new(NULL, FALSE);
 	the.objects = g_dbus_object_manager_server_new(UBLK_BUS_ROOT);
 	udev_open();

@@ -8,29 +8,42 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "ublk-dbus.h"
 
-/* Several, so that one stuck file does not keep the others; bounded, so that a flood of stuck ones
- * costs descriptors of the flooder's own calls and no threads without end. */
-#define CLOSERS 4
+/*
+ * Each user has closers of its own, so that one whose files are stuck keeps only its own waiting.
+ * Two, so that one stuck file is not enough for that.
+ */
+#define CLOSERS 2
+
+static GMutex lock;       /* messages are also filtered in GDBus's thread */
+static GHashTable *pools; /* user → GThreadPool */
 
 static void close_one(gpointer data, gpointer unused)
 {
 	close(GPOINTER_TO_INT(data) - 1);
 }
 
-void descriptor_close_later(int fd)
+void descriptor_close_later(int fd, uid_t user)
 {
-	static GThreadPool *pool;
+	GThreadPool *pool;
 
 	if (fd < 0)
 		return;
-	if (!pool)
+	g_mutex_lock(&lock);
+	if (!pools)
+		pools = g_hash_table_new(NULL, NULL);
+	pool = g_hash_table_lookup(pools, GUINT_TO_POINTER(user));
+	if (!pool) {
 		pool = g_thread_pool_new(close_one, NULL, CLOSERS, FALSE, NULL);
+		g_hash_table_insert(pools, GUINT_TO_POINTER(user), pool);
+	}
 	/* + 1, since a pool takes no NULL and 0 is a descriptor */
 	g_thread_pool_push(pool, GINT_TO_POINTER(fd + 1), NULL);
+	g_mutex_unlock(&lock);
 }
 
-void descriptor_close_list_later(GUnixFDList *fds)
+void descriptor_close_list_later(GUnixFDList *fds, uid_t user)
 {
 	g_autofree int *all = NULL;
 	int n = 0;
@@ -39,7 +52,32 @@ void descriptor_close_list_later(GUnixFDList *fds)
 		return;
 	all = g_unix_fd_list_steal_fds(fds, &n);
 	for (int i = 0; i < n; i++)
-		descriptor_close_later(all[i]);
+		descriptor_close_later(all[i], user);
+}
+
+/*
+ * Descriptors in messages that have no use for any (a property that is read, a signal that is sent
+ * to us) would be closed by GDBus, in the thread that serves everybody. Answers to our own calls
+ * may carry some.
+ */
+static GDBusMessage *on_message(GDBusConnection *connection, GDBusMessage *message,
+				gboolean incoming, gpointer unused)
+{
+	GUnixFDList *fds = incoming ? g_dbus_message_get_unix_fd_list(message) : NULL;
+	const char *interface = g_dbus_message_get_interface(message);
+	GDBusMessageType type = g_dbus_message_get_message_type(message);
+
+	if (!fds || type == G_DBUS_MESSAGE_TYPE_METHOD_RETURN ||
+	    (type == G_DBUS_MESSAGE_TYPE_METHOD_CALL && interface &&
+	     g_str_has_prefix(interface, UBLK_BUS_NAME ".")))
+		return message;
+	descriptor_close_list_later(fds, DESCRIPTOR_OF_NOBODY);
+	return message;
+}
+
+void descriptor_filter_messages(GDBusConnection *connection)
+{
+	g_dbus_connection_add_filter(connection, on_message, NULL, NULL);
 }
 
 int descriptor_get(GUnixFDList *fds, gint32 handle, const char *option, GError **error)
@@ -69,7 +107,8 @@ pid_t descriptor_get_pid(int pidfd, const char *option, GError **error)
 
 	g_snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
 	info = fopen(path, "re");
-	while (info && fgets(line, sizeof(line), info))
+	/* of some kinds of descriptors it has lines without end */
+	for (int lines = 0; info && lines < 32 && fgets(line, sizeof(line), info); lines++)
 		if (sscanf(line, "Pid: %d", &pid) == 1)
 			break;
 	if (info)

@@ -2,17 +2,25 @@
 /* File descriptors that came over the bus. */
 #pragma once
 
+#include <gio/gio.h>
 #include <gio/gunixfdlist.h>
+#include <sys/types.h>
+
+/* For descriptors whose sender is not known. */
+#define DESCRIPTOR_OF_NOBODY ((uid_t)-1)
 
 /*
- * Close a descriptor that a caller sent, elsewhere. close() asks the file's owner: on a FUSE file
- * it waits for the FUSE server's answer, and that server may be the hostile caller. So descriptors
- * from the bus are never closed in the main loop.
+ * Close a descriptor that `user` sent, elsewhere. close() asks the file's owner: on a FUSE file it
+ * waits for the FUSE server's answer, and that server may be the hostile caller. So descriptors
+ * from the bus are never closed in the main loop (unless they are known to be sockets).
  */
-void descriptor_close_later(int fd);
+void descriptor_close_later(int fd, uid_t user);
 
 /* The same for all that a message carried; `fds` is emptied. NULL is allowed. */
-void descriptor_close_list_later(GUnixFDList *fds);
+void descriptor_close_list_later(GUnixFDList *fds, uid_t user);
+
+/* The same for messages on this connection that should carry none. */
+void descriptor_filter_messages(GDBusConnection *connection);
 
 /*
  * A duplicate (CLOEXEC, the caller's) of the descriptor that a message's handle refers to, or -1

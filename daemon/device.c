@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "caller.h"
 #include "error.h"
 #include "kernel.h"
 #include "kernel/ublk-features.h"
@@ -261,6 +262,9 @@ static gboolean on_not_started(gpointer user_data)
 {
 	Device *device = user_data;
 
+	/* a Start that is under way has a deadline of its own; if it fails, this one comes again */
+	if (device->job)
+		return G_SOURCE_CONTINUE;
 	device->deadline = 0;
 	teardown_begin(device, "it was not started in time", NULL, NULL);
 	return G_SOURCE_REMOVE;
@@ -293,25 +297,38 @@ static gboolean on_server_ended(gint fd, GIOCondition condition, gpointer user_d
 	return G_SOURCE_REMOVE;
 }
 
-static void unbind_server(Device *device)
+void device_unbind_server(Device *device)
 {
 	g_clear_handle_id(&device->server_watch, g_source_remove);
 	if (device->server_pidfd >= 0)
 		close(device->server_pidfd);
 	device->server_pidfd = -1;
 	device->server_pid = 0;
+	if (device->bus)
+		ublk_bus_device_set_server_pid(device->bus, 0);
 }
 
+/*
+ * The pid is the kernel's word, but a number: that it is a process of the owner's is asked when the
+ * pidfd holds on to it.
+ */
 gboolean device_bind_server(Device *device, pid_t pid, GError **error)
 {
 	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	uid_t uid;
 
 	if (pidfd < 0) {
 		g_set_error(error, UBLK_ERROR, UBLK_ERROR_INVALID_STATE,
 			    "the server, process %d, has ended", pid);
 		return FALSE;
 	}
-	unbind_server(device);
+	if (!caller_process_uid(pid, &uid) || uid != device->uid) {
+		g_set_error(error, UBLK_ERROR, UBLK_ERROR_ACCESS_DENIED,
+			    "the server, process %d, is not user %u's", pid, device->uid);
+		close(pidfd);
+		return FALSE;
+	}
+	device_unbind_server(device);
 	device->server_pid = pid;
 	device->server_pidfd = pidfd;
 	device->server_watch = g_unix_fd_add(pidfd, G_IO_IN, on_server_ended, device);
@@ -319,10 +336,15 @@ gboolean device_bind_server(Device *device, pid_t pid, GError **error)
 	return TRUE;
 }
 
+unsigned int device_get_personality(const Device *device)
+{
+	return device->as_self ? 0 : creds_get_personality(device->creds);
+}
+
 void device_forget(Device *device)
 {
 	device_unbind_sender(device);
-	unbind_server(device);
+	device_unbind_server(device);
 	if (device->object)
 		g_dbus_object_manager_server_unexport(
 			manager, g_dbus_object_get_object_path(G_DBUS_OBJECT(device->object)));

@@ -37,6 +37,7 @@ typedef struct {
 	guint64 flags;
 	const char *state;  /* UBLK_STATE_* */
 	Creds *creds;       /* the owner's */
+	gboolean as_self;   /* the node is root's: commands with ublkd's own credentials */
 	gboolean added;     /* the kernel has it */
 	gboolean beyond;    /* was allowed by create-beyond-limits */
 	gboolean prompted;  /* somebody typed a password for it */
@@ -93,5 +94,9 @@ gboolean device_matches(const Device *device, const struct ublksrv_ctrl_dev_info
 void device_bind_sender(Device *device, GDBusConnection *bus, const char *sender, guint timeout_ms);
 void device_unbind_sender(Device *device);
 gboolean device_bind_server(Device *device, pid_t pid, GError **error);
+void device_unbind_server(Device *device);
+
+/* For ublk_control_cmd.personality of commands about it; its credentials must be there. */
+unsigned int device_get_personality(const Device *device);
 /* It is gone: off the bus, out of the table, its file removed. Only teardown.c calls this. */
 void device_forget(Device *device);

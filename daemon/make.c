@@ -48,9 +48,9 @@ static void fail(Make *make, UblkError code, const char *format, ...)
 	job_fail(&make->job, error);
 }
 
-/* A command about the device, as its owner. */
-static void command(Make *make, guint32 op, void *buf, gsize len, guint64 data, guint timeout_ms,
-		    ublk_control_done done)
+/* A command about the device, as its owner. FALSE: the job has ended. */
+static gboolean command(Make *make, guint32 op, void *buf, gsize len, guint64 data,
+			guint timeout_ms, ublk_control_done done)
 {
 	struct ublk_control_cmd cmd = {
 		.op = op,
@@ -59,13 +59,15 @@ static void command(Make *make, guint32 op, void *buf, gsize len, guint64 data, 
 		.buf = buf,
 		.len = len,
 		.data = data,
-		.personality = creds_get_personality(make->device->creds),
+		.personality = device_get_personality(make->device),
 		.timeout_ms = timeout_ms,
 	};
 	GError *error = NULL;
 
-	if (!kernel_command(&cmd, make->job.cancellable, done, make, &error))
-		job_fail(&make->job, error);
+	if (kernel_command(&cmd, make->job.cancellable, done, make, &error))
+		return TRUE;
+	job_fail(&make->job, error);
+	return FALSE;
 }
 
 /* ---- the caller's credentials, for this device's whole life ---- */
@@ -154,8 +156,8 @@ static void step_add_device(Job *job)
 		job_fail(job, error);
 		return;
 	}
-	udev_expect(UBLK_NODE_CHAR, device->id);
-	command(make, UBLK_U_CMD_ADD_DEV, &info, sizeof(info), 0, UBLK_NO_TIMEOUT, on_added);
+	if (command(make, UBLK_U_CMD_ADD_DEV, &info, sizeof(info), 0, UBLK_NO_TIMEOUT, on_added))
+		udev_expect(UBLK_NODE_CHAR, device->id);
 }
 
 /* ---- udev's word ---- */
@@ -299,28 +301,21 @@ static void step_wait_report(Job *job)
 }
 
 /*
- * Bind the device to its server: with that it goes. The pid is the kernel's word (the report's
- * sender, a pidfd, the caller); that it is the owner's process is asked again, since a number can
- * have been given to another process meanwhile. Linux 7.2 also refuses to start with one that has
- * not opened the char device; on older ones who names a wrong one harms itself alone: its device
- * goes with that.
+ * Bind the device to its server: with that it goes. Who that is, is the kernel's word: the report's
+ * sender, a pidfd, the caller. Linux 7.2 also refuses to start with one that has not opened the
+ * char device; on older ones who names a wrong one harms itself alone: its device goes with that.
  */
 static void step_bind_server(Job *job)
 {
 	Make *make = make_of(job);
-	Device *device = make->device;
 	GError *error = NULL;
-	uid_t uid;
 
 	if (!make->server_pid)
 		make->server_pid = make->request->caller->pid;
-	if (!device_bind_server(device, make->server_pid, &error))
-		job_fail(job, error);
-	else if (!caller_process_uid(make->server_pid, &uid) || uid != device->uid)
-		fail(make, UBLK_ERROR_ACCESS_DENIED, "the server, process %d, is not user %u's",
-		     make->server_pid, device->uid);
-	else
+	if (device_bind_server(make->device, make->server_pid, &error))
 		job_next(job);
+	else
+		job_fail(job, error);
 }
 
 /* ---- authorization again, now that the size is known ---- */
@@ -346,10 +341,18 @@ static void step_authorize_size(Job *job)
 {
 	Make *make = make_of(job);
 
+	/* it was allowed as read-only, maybe for that alone */
+	if (make->request->options->limits.read_only && !make->limits.read_only) {
+		fail(make, UBLK_ERROR_INVALID_ARGUMENT,
+		     "option \"read-only\" was given, but the server would let the device be "
+		     "written to");
+		return;
+	}
 	authority_check(make->request->caller,
 			make->device->beyond ? UBLK_ACTION_CREATE_BEYOND : UBLK_ACTION_CREATE,
-			request_describe(make->request, make->device, make->limits.size), FALSE,
-			job->cancellable, on_size_authorized, make);
+			request_describe(make->request, make->device, make->limits.size,
+					 make->limits.read_only),
+			FALSE, job->cancellable, on_size_authorized, make);
 }
 
 /* ---- SET_PARAMS, START_DEV ---- */
@@ -404,11 +407,12 @@ static void on_started(int res, const void *buf, size_t len, void *user_data)
 static void step_start_device(Job *job)
 {
 	Make *make = make_of(job);
+	guint32 id = make->device->id;
 
 	device_set_state(make->device, UBLK_STATE_STARTING);
-	udev_expect(UBLK_NODE_BLOCK, make->device->id);
-	command(make, UBLK_U_CMD_START_DEV, NULL, 0, (guint64)make->server_pid,
-		settings()->start_ms, on_started);
+	if (command(make, UBLK_U_CMD_START_DEV, NULL, 0, (guint64)make->server_pid,
+		    settings()->start_ms, on_started))
+		udev_expect(UBLK_NODE_BLOCK, id);
 }
 
 /* ---- the flows ---- */
@@ -447,7 +451,7 @@ static Make *make_new(Request *request, Device *device)
 static void make_free(Make *make)
 {
 	if (make->report_fd >= 0)
-		descriptor_close_later(make->report_fd);
+		close(make->report_fd);
 	job_clear(&make->job);
 	device_unref(make->device);
 	g_free(make);
@@ -503,6 +507,8 @@ static gboolean go_live(Make *make)
 		roll_back(make, error);
 		return FALSE;
 	}
+	/* who gets the answer and then reads a property finds the new one */
+	g_dbus_interface_skeleton_flush(G_DBUS_INTERFACE_SKELETON(device->bus));
 	g_message("device %u (\"%s\") of user %u is live: %" G_GUINT64_FORMAT " bytes, process %d",
 		  device->id, device->name, device->uid, make->limits.size, make->server_pid);
 	return TRUE;
@@ -565,6 +571,7 @@ static void on_start_done(Job *job, const GError *error)
 		roll_back(make, error);
 	} else {
 		/* nothing has come of it: it can be started again until its time is over */
+		device_unbind_server(device);
 		device_set_state(device, UBLK_STATE_CREATED);
 		request_fail(make->request, g_error_copy(error));
 	}

@@ -26,6 +26,13 @@ static gboolean check_start(Request *request, GError **error)
 	if (device->teardown || device->job || device->target ||
 	    !g_str_equal(device->state, UBLK_STATE_CREATED))
 		return wrong_state(device, UBLK_STATE_CREATED, error);
+	if (options->report_fd >= 0 && options->has_limits) {
+		g_set_error_literal(
+			error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
+			"option \"report\" tells all about the device: no other option but "
+			"\"server\" goes with it");
+		return FALSE;
+	}
 	if (options->report_fd < 0 && !options->limits.size) {
 		g_set_error_literal(
 			error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
@@ -88,6 +95,7 @@ static void on_resized(int res, const void *buf, size_t len, void *user_data)
 		return;
 	}
 	device_set_size(request->device, request->size);
+	g_dbus_interface_skeleton_flush(G_DBUS_INTERFACE_SKELETON(request->device->bus));
 	request_return(request, NULL, NULL);
 }
 
@@ -99,7 +107,7 @@ static void resize(Request *request)
 		.dev_id = device->id,
 		.queue_id = UBLK_QUEUE_NONE,
 		.data = request->size >> 9,
-		.personality = creds_get_personality(device->creds),
+		.personality = device_get_personality(device),
 		.timeout_ms = settings()->stop_ms,
 	};
 	GError *error = NULL;
@@ -113,8 +121,8 @@ static void on_size_authorized(AuthorityAnswer answer, const char *reason, gpoin
 	Request *request = user_data;
 	GError *error = NULL;
 
-	if (answer == AUTHORITY_NO ||
-	    (answer == AUTHORITY_CHALLENGE && !request->device->prompted && !request->prompted))
+	/* a password that was typed for another size does not count for this one */
+	if (answer == AUTHORITY_NO || answer == AUTHORITY_CHALLENGE)
 		request_fail(request, g_error_new(UBLK_ERROR, UBLK_ERROR_ACCESS_DENIED,
 						  "not authorized to have a device of "
 						  "%" G_GUINT64_FORMAT " bytes: %s",
@@ -138,8 +146,9 @@ static void act_resize(Request *request)
 	}
 	authority_check(request->caller,
 			request->device->beyond ? UBLK_ACTION_CREATE_BEYOND : UBLK_ACTION_CREATE,
-			request_describe(request, request->device, request->size), FALSE, NULL,
-			on_size_authorized, request);
+			request_describe(request, request->device, request->size,
+					 ublk_bus_device_get_read_only(request->device->bus)),
+			request_is_interactive(request), NULL, on_size_authorized, request);
 }
 
 static void act_get_backing_file(Request *request)

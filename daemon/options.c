@@ -85,9 +85,9 @@ void options_free(Options *options)
 {
 	if (!options)
 		return;
-	descriptor_close_later(options->file_fd);
-	descriptor_close_later(options->report_fd);
-	descriptor_close_later(options->server_fd);
+	descriptor_close_later(options->file_fd, options->sender);
+	descriptor_close_later(options->report_fd, options->sender);
+	descriptor_close_later(options->server_fd, options->sender);
 	g_free(options->name);
 	g_free(options->file);
 	g_free(options);
@@ -219,7 +219,8 @@ static const char *type_name(char type)
 	}
 }
 
-Options *options_parse(OptionsMethod method, GVariant *dict, GUnixFDList *fds, GError **error)
+Options *options_parse(OptionsMethod method, GVariant *dict, GUnixFDList *fds, uid_t sender,
+		       GError **error)
 {
 	g_autoptr(Options) options = options_new();
 	guint64 seen = 0;
@@ -227,6 +228,7 @@ Options *options_parse(OptionsMethod method, GVariant *dict, GUnixFDList *fds, G
 	const char *key;
 	GVariant *item;
 
+	options->sender = sender;
 	g_variant_iter_init(&iter, dict);
 	while (g_variant_iter_next(&iter, "{&sv}", &key, &item)) {
 		g_autoptr(GVariant) value = item;
@@ -249,6 +251,7 @@ Options *options_parse(OptionsMethod method, GVariant *dict, GUnixFDList *fds, G
 			return NULL;
 		}
 		seen |= bit;
+		options->has_limits |= (option->methods & REPORT) != 0;
 		if (!store(option, options, value, fds, error))
 			return NULL;
 	}

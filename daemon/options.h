@@ -30,20 +30,23 @@ typedef struct {
 	guint32 id; /* UBLK_DEV_ID_ANY: any */
 	guint32 queues, depth, max_io_size;
 	OptionBool direct, need_get_data;
-	char *file;    /* absolute path, or NULL */
-	int file_fd;   /* -1: none */
-	int report_fd; /* -1: none */
-	int server_fd; /* -1: none */
+	char *file;          /* absolute path, or NULL */
+	int file_fd;         /* -1: none */
+	int report_fd;       /* -1: none */
+	int server_fd;       /* -1: none */
+	uid_t sender;        /* who gave it: whose descriptors these are */
+	gboolean has_limits; /* some member of `limits` was given */
 	gboolean has_owner;
 	guint32 owner;
 	struct ublk_limits limits; /* what the device is to be; limits.size 0: not given */
 } Options;
 
 /*
- * Parse `dict` (a{sv}) with the descriptors of its message. Returns new options (options_free), or
- * NULL with InvalidArgument.
+ * Parse `dict` (a{sv}) with the descriptors of its message, from user `sender`. Returns new options
+ * (options_free), or NULL with InvalidArgument.
  */
-Options *options_parse(OptionsMethod method, GVariant *dict, GUnixFDList *fds, GError **error);
+Options *options_parse(OptionsMethod method, GVariant *dict, GUnixFDList *fds, uid_t sender,
+		       GError **error);
 
 /* Closes what descriptors are still in it, elsewhere (see descriptor.h). NULL is allowed. */
 void options_free(Options *options);

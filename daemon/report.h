@@ -17,9 +17,9 @@ typedef void (*ReportDone)(const struct ublk_limits *limits, pid_t pid, const GE
 			   gpointer user_data);
 
 /*
- * Wait for the report on `fd` (the callee's from now on, closed when done). The sender must be a
- * process of user `uid`. `done` is called exactly once, from the main loop: TimedOut after
- * timeout_ms, InvalidState if the server ended without a report.
+ * Wait for the report on `fd`, a socket (the callee's from now on, closed when done). The sender
+ * must be a process of user `uid`. `done` is called exactly once, from the main loop: TimedOut
+ * after timeout_ms, InvalidState if the server ended without a report.
  */
 void report_wait(int fd, uid_t uid, guint timeout_ms, GCancellable *cancellable, ReportDone done,
 		 gpointer user_data);

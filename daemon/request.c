@@ -23,7 +23,8 @@ static GList *requests; /* all that are under way */
 static void request_free(Request *request)
 {
 	requests = g_list_remove(requests, request);
-	descriptor_close_list_later(request->fds);
+	descriptor_close_list_later(request->fds,
+				    request->caller ? request->caller->uid : DESCRIPTOR_OF_NOBODY);
 	g_clear_object(&request->fds);
 	options_free(request->options);
 	caller_free(request->caller);
@@ -42,11 +43,14 @@ void request_return(Request *request, GVariant *value, GUnixFDList *fds)
 
 void request_fail(Request *request, GError *error)
 {
+	/* what callers and servers said is quoted in messages, cut to a length in bytes */
+	g_autofree char *message = g_utf8_make_valid(error->message, -1);
+
 	g_message("%s of %s refused to user %d: %s", request->method->operation,
 		  g_dbus_method_invocation_get_object_path(request->invocation),
-		  request->caller ? (int)request->caller->uid : -1, error->message);
+		  request->caller ? (int)request->caller->uid : -1, message);
 	g_dbus_method_invocation_return_dbus_error(request->invocation, error_get_bus_name(error),
-						   error->message);
+						   message);
 	g_error_free(error);
 	request_free(request);
 }
@@ -64,7 +68,8 @@ static void add_number(GVariantBuilder *details, const char *key, guint64 value)
 	add_detail(details, key, text);
 }
 
-GVariant *request_describe(const Request *request, const Device *device, guint64 size)
+GVariant *request_describe(const Request *request, const Device *device, guint64 size,
+			   gboolean read_only)
 {
 	const Options *options = request->options;
 	char node[UBLK_NODE_PATH_MAX] = "";
@@ -85,7 +90,7 @@ GVariant *request_describe(const Request *request, const Device *device, guint64
 	add_number(&details, "owner", device ? device->uid : request->caller->uid);
 	add_number(&details, "queues", device ? device->queues : options->queues);
 	add_number(&details, "depth", device ? device->depth : options->depth);
-	add_detail(&details, "read-only", options->limits.read_only ? "true" : "false");
+	add_detail(&details, "read-only", read_only ? "true" : "false");
 	return g_variant_builder_end(&details);
 }
 
@@ -123,21 +128,25 @@ static void act(Request *request)
 static void on_judged(int res, const void *buf, size_t len, void *user_data)
 {
 	Request *request = user_data;
+	Device *device = request->device;
 
-	if (res < 0)
+	/*
+	 * An owner can take the right to the node away from itself (chmod 0), but not so keep an
+	 * administrator from the device: what acts finds out itself whether it is the right one.
+	 */
+	if (res == -EACCES && request->caller->uid != device->uid)
+		act(request);
+	else if (res < 0)
 		request_fail(request, error_from_kernel(res, "let the caller at the device"));
-	else if (len < sizeof(struct ublksrv_ctrl_dev_info) ||
-		 !device_matches(request->device, buf))
-		request_fail(request,
-			     g_error_new(UBLK_ERROR, UBLK_ERROR_NOT_FOUND,
-					 "device %u is another one by now", request->device->id));
+	else if (len < sizeof(struct ublksrv_ctrl_dev_info) || !device_matches(device, buf))
+		request_fail(request, g_error_new(UBLK_ERROR, UBLK_ERROR_NOT_FOUND,
+						  "device %u is another one by now", device->id));
 	else
 		act(request);
 }
 
-static void on_creds(Creds *creds, const GError *error, gpointer user_data)
+static void judge_as(Request *request, unsigned int personality)
 {
-	Request *request = user_data;
 	struct ublksrv_ctrl_dev_info info = { 0 };
 	struct ublk_control_cmd cmd = {
 		.op = UBLK_U_CMD_GET_DEV_INFO2,
@@ -145,17 +154,24 @@ static void on_creds(Creds *creds, const GError *error, gpointer user_data)
 		.queue_id = UBLK_QUEUE_NONE,
 		.buf = &info,
 		.len = sizeof(info),
+		.personality = personality,
 		.timeout_ms = settings()->stop_ms,
 	};
-	GError *local = NULL;
+	GError *error = NULL;
+
+	if (!kernel_command(&cmd, NULL, on_judged, request, &error))
+		request_fail(request, error);
+}
+
+static void on_creds(Creds *creds, const GError *error, gpointer user_data)
+{
+	Request *request = user_data;
 
 	if (error) {
 		request_fail(request, g_error_copy(error));
 		return;
 	}
-	cmd.personality = creds_get_personality(creds);
-	if (!kernel_command(&cmd, NULL, on_judged, request, &local))
-		request_fail(request, local);
+	judge_as(request, creds_get_personality(creds));
 	/* the kernel has taken the credentials with the command */
 	creds_unref(creds);
 }
@@ -163,18 +179,18 @@ static void on_creds(Creds *creds, const GError *error, gpointer user_data)
 /*
  * Let the kernel judge, before anything is done about a device: is the caller allowed at it, and is
  * it still the same one? For somebody else's device, which polkit has allowed to an administrator,
- * the question is put as the owner.
+ * the question is put with the credentials that the device is held with: the owner could kill the
+ * child that takes on new ones.
  */
 static void judge(Request *request)
 {
 	const Caller *caller = request->caller;
-	Device *device = request->device;
 
-	if (caller->uid == device->uid)
+	if (caller->uid == request->device->uid)
 		creds_acquire(caller->uid, caller->gid, caller->groups, caller->n_groups, on_creds,
 			      request);
 	else
-		creds_acquire(device->uid, device->gid, NULL, 0, on_creds, request);
+		judge_as(request, device_get_personality(request->device));
 }
 
 static void proceed(Request *request)
@@ -206,7 +222,7 @@ static void on_authorized(AuthorityAnswer answer, const char *reason, gpointer u
 	}
 }
 
-static gboolean interactive(const Request *request)
+gboolean request_is_interactive(const Request *request)
 {
 	GDBusMessage *message = g_dbus_method_invocation_get_message(request->invocation);
 
@@ -236,10 +252,10 @@ static void on_identified(Caller *caller, const GError *error, gpointer user_dat
 						  caller->uid, MAX_PER_USER));
 		return;
 	}
-	request->options =
-		options_parse(request->method->options, request->dict, request->fds, &local);
+	request->options = options_parse(request->method->options, request->dict, request->fds,
+					 caller->uid, &local);
 	/* what was wanted of it is duplicated */
-	descriptor_close_list_later(request->fds);
+	descriptor_close_list_later(request->fds, caller->uid);
 	if (!request->options || !choose_action(request, &local)) {
 		request_fail(request, local);
 		return;
@@ -250,8 +266,9 @@ static void on_identified(Caller *caller, const GError *error, gpointer user_dat
 		authority_check(caller, request->action,
 				request_describe(request, request->device,
 						 request->size ? request->size
-							       : request->options->limits.size),
-				interactive(request), NULL, on_authorized, request);
+							       : request->options->limits.size,
+						 request->options->limits.read_only),
+				request_is_interactive(request), NULL, on_authorized, request);
 }
 
 gboolean request_begin(const RequestMethod *method, GDBusMethodInvocation *invocation,

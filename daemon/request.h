@@ -55,5 +55,9 @@ void request_return(Request *request, GVariant *value, GUnixFDList *fds);
 /* The same for a failure; takes `error`. */
 void request_fail(Request *request, GError *error);
 
+/* Whether the call allows that somebody is asked for a password. */
+gboolean request_is_interactive(const Request *request);
+
 /* The dictionary a{ss} that rules decide on; size in bytes, 0 for "unknown". Floating. */
-GVariant *request_describe(const Request *request, const Device *device, guint64 size);
+GVariant *request_describe(const Request *request, const Device *device, guint64 size,
+			   gboolean read_only);

@@ -135,7 +135,7 @@ State *state_read(guint32 id)
 	}
 	if (state->cookie && state->name && options_valid_name(state->name))
 		return g_steal_pointer(&state);
-	g_warning("%s is damaged; the device is known by its number alone", path);
+	g_warning("%s is damaged; nothing is known of the device any more", path);
 	return NULL;
 }
 

@@ -2,11 +2,13 @@
 #include "teardown.h"
 
 #include <errno.h>
+#include <poll.h>
 
 #include "daemon.h"
 #include "error.h"
 #include "kernel.h"
 #include "kernel/ublk-node.h"
+#include "seize.h"
 #include "udev.h"
 #include "units.h"
 
@@ -25,7 +27,7 @@ struct Teardown {
 	gboolean running;     /* FALSE: waits for the device's job to end */
 	guint branches;       /* under way at once: the device's, the unit's */
 	gboolean unit_ending; /* the unit's branch has begun */
-	gboolean as_self;     /* commands with ublkd's own credentials */
+	gboolean seizing;     /* that was tried: once */
 	GError *error;        /* why the device could not be deleted */
 	guint patience;       /* source: how long the waiters wait for DEL_DEV */
 };
@@ -63,14 +65,14 @@ static void teardown_end(Teardown *teardown, GError *error)
 	device_unref(device);
 }
 
-static gboolean command(Device *device, guint32 op, unsigned int personality, guint timeout_ms,
-			ublk_control_done done, gpointer user_data, GError **error)
+static gboolean command(Device *device, guint32 op, guint timeout_ms, ublk_control_done done,
+			gpointer user_data, GError **error)
 {
 	struct ublk_control_cmd cmd = {
 		.op = op,
 		.dev_id = device->id,
 		.queue_id = UBLK_QUEUE_NONE,
-		.personality = personality,
+		.personality = device_get_personality(device),
 		.timeout_ms = timeout_ms,
 	};
 
@@ -101,21 +103,15 @@ static void on_char_gone(const GError *error, gpointer user_data)
 		       teardown);
 }
 
-static void verify_as_self(Teardown *teardown);
-
 static void on_deleted(int res, const void *buf, size_t len, void *user_data)
 {
 	Teardown *teardown = user_data;
 
 	g_clear_handle_id(&teardown->patience, g_source_remove);
-	if (res == -EACCES && !teardown->as_self) {
-		verify_as_self(teardown);
-		return;
-	}
 	/*
-	 * -ENOENT: no node to judge by, somebody else deleted it; -ENODEV: nor a device. -EINTR: ublkd
-	 * itself was stopped and went on: deleted, but the number may be taken for a while, which the
-	 * next ADD_DEV finds out.
+	 * -ENOENT: no node to judge by, somebody else deleted it; -ENODEV: nor a device. -EINTR:
+	 * ublkd itself was stopped and went on: deleted, but the number may be taken for a while,
+	 * which the next ADD_DEV finds out.
 	 */
 	if (res < 0 && res != -ENODEV && res != -ENOENT && res != -EINTR) {
 		teardown->error = error_from_kernel(res, "delete the device");
@@ -126,17 +122,34 @@ static void on_deleted(int res, const void *buf, size_t len, void *user_data)
 		       teardown);
 }
 
-static void tell_busy(Teardown *teardown, const char *what)
+static void tell_busy(Teardown *teardown)
 {
-	Device *device = teardown->device;
-	g_autofree char *who = device->server_pid
-				       ? g_strdup_printf("process %d", device->server_pid)
-				       : g_strdup("a process");
-	g_autoptr(GError) error = g_error_new(
-		UBLK_ERROR, UBLK_ERROR_BUSY,
-		"%s %s /dev/ublkc%u; the device goes as soon as that ends", who, what, device->id);
+	const Device *device = teardown->device;
+	struct pollfd server = { .fd = device->server_pidfd, .events = POLLIN };
+	g_autoptr(GError) error = NULL;
 
+	if (device->server_pidfd >= 0 && poll(&server, 1, 0) == 0)
+		error = g_error_new(
+			UBLK_ERROR, UBLK_ERROR_BUSY,
+			"the server, process %d, does not let go of device %u; the device "
+			"goes as soon as that ends",
+			device->server_pid, device->id);
+	else
+		error = g_error_new(
+			UBLK_ERROR, UBLK_ERROR_BUSY,
+			"a process still has /dev/ublkb%u or /dev/ublkc%u open; the device "
+			"goes as soon as that ends",
+			device->id, device->id);
 	tell_waiters(teardown, error);
+}
+
+static gboolean on_late(gpointer user_data)
+{
+	Teardown *teardown = user_data;
+
+	teardown->patience = 0;
+	tell_busy(teardown);
+	return G_SOURCE_REMOVE;
 }
 
 /*
@@ -149,18 +162,13 @@ static gboolean on_delete_late(gpointer user_data)
 {
 	Teardown *teardown = user_data;
 
-	teardown->patience = 0;
 	device_set_state(teardown->device, UBLK_STATE_DEAD);
-	tell_busy(teardown, "still holds");
-	return G_SOURCE_REMOVE;
+	return on_late(teardown);
 }
 
 static void delete_device(Teardown *teardown)
 {
-	Device *device = teardown->device;
-	unsigned int personality = teardown->as_self ? 0 : creds_get_personality(device->creds);
-
-	if (!command(device, UBLK_U_CMD_DEL_DEV, personality, UBLK_NO_TIMEOUT, on_deleted, teardown,
+	if (!command(teardown->device, UBLK_U_CMD_DEL_DEV, UBLK_NO_TIMEOUT, on_deleted, teardown,
 		     &teardown->error)) {
 		branch_end(teardown);
 		return;
@@ -168,46 +176,19 @@ static void delete_device(Teardown *teardown)
 	teardown->patience = g_timeout_add(settings()->stop_ms, on_delete_late, teardown);
 }
 
-static void on_verified(int res, const void *buf, size_t len, void *user_data)
+static void on_unit_stopped(const GError *error, gpointer user_data)
 {
 	Teardown *teardown = user_data;
 
-	if (res >= 0 && len >= sizeof(struct ublksrv_ctrl_dev_info) &&
-	    device_matches(teardown->device, buf)) {
-		delete_device(teardown);
+	if (error) {
+		/* even killed it does not end: it hangs in the kernel. Its name and number stay
+		 * taken. */
+		g_warning("%s", error->message);
+		tell_busy(teardown);
+		units_stop(teardown->device->unit, UNIT_MS, on_unit_stopped, teardown);
 		return;
 	}
-	teardown->error = error_from_kernel(res < 0 ? res : -EACCES, "delete the device");
 	branch_end(teardown);
-}
-
-/*
- * The owner has no right to the node: udev has not given it to them (it is stopped, or late). Then
- * it is root's still, and ublkd may act as itself, once it has made sure that the number is this
- * device's.
- */
-static void verify_as_self(Teardown *teardown)
-{
-	struct ublksrv_ctrl_dev_info info = { 0 };
-	struct ublk_control_cmd cmd = {
-		.op = UBLK_U_CMD_GET_DEV_INFO2,
-		.dev_id = teardown->device->id,
-		.queue_id = UBLK_QUEUE_NONE,
-		.buf = &info,
-		.len = sizeof(info),
-		.timeout_ms = settings()->stop_ms,
-	};
-
-	teardown->as_self = TRUE;
-	if (!kernel_command(&cmd, NULL, on_verified, teardown, &teardown->error))
-		branch_end(teardown);
-}
-
-static void on_unit_stopped(const GError *error, gpointer user_data)
-{
-	if (error)
-		g_warning("%s", error->message);
-	branch_end(user_data);
 }
 
 /* A branch of its own: DEL_DEV waits for the server, and the unit's name is free only after it. */
@@ -220,15 +201,36 @@ static void end_unit(Teardown *teardown)
 	units_stop(teardown->device->unit, UNIT_MS, on_unit_stopped, teardown);
 }
 
+static void stop_io(Teardown *teardown);
+
+static void on_seized(const GError *error, gpointer user_data)
+{
+	Teardown *teardown = user_data;
+
+	if (!error) {
+		stop_io(teardown);
+		return;
+	}
+	teardown->error = g_error_copy(error);
+	branch_end(teardown);
+}
+
 static void on_io_stopped(int res, const void *buf, size_t len, void *user_data)
 {
 	Teardown *teardown = user_data;
 
 	g_clear_handle_id(&teardown->patience, g_source_remove);
-	if (res < 0 && res != -ENODEV && res != -ENOENT)
-		g_message("device %u: the kernel did not stop its I/O: %s", teardown->device->id,
-			  g_strerror(-res));
+	if (res == -EACCES && !teardown->seizing) {
+		teardown->seizing = TRUE;
+		seize_device(teardown->device, on_seized, teardown);
+		return;
+	}
 	end_unit(teardown);
+	if (res < 0 && res != -ENODEV && res != -ENOENT) {
+		teardown->error = error_from_kernel(res, "stop the device");
+		branch_end(teardown);
+		return;
+	}
 	delete_device(teardown);
 }
 
@@ -240,13 +242,11 @@ static gboolean on_stop_late(gpointer user_data)
 	if (teardown->device->unit && !teardown->unit_ending) {
 		/* systemd tells it to leave, and kills it if it does not */
 		end_unit(teardown);
-		teardown->patience = g_timeout_add(UNIT_MS, on_stop_late, teardown);
-	} else {
-		/* somebody's own: the kernel kills it when its oldest request is 30 seconds old */
-		teardown->patience = 0;
-		tell_busy(teardown, "does not end the requests that it has from");
+		teardown->patience = g_timeout_add(UNIT_MS, on_late, teardown);
+		return G_SOURCE_REMOVE;
 	}
-	return G_SOURCE_REMOVE;
+	/* somebody's own: the kernel kills it when its oldest request is 30 seconds old */
+	return on_late(teardown);
 }
 
 /*
@@ -256,25 +256,30 @@ static gboolean on_stop_late(gpointer user_data)
  * DEL_DEV has to pass: a user whose server is stopped could hold up all others. So no DEL_DEV
  * before STOP_DEV has really come back, however long that takes.
  */
+static void stop_io(Teardown *teardown)
+{
+	if (!command(teardown->device, UBLK_U_CMD_STOP_DEV, UBLK_NO_TIMEOUT, on_io_stopped,
+		     teardown, &teardown->error)) {
+		branch_end(teardown);
+		return;
+	}
+	teardown->patience = g_timeout_add(settings()->stop_ms, on_stop_late, teardown);
+}
+
 static void on_creds(Creds *creds, const GError *error, gpointer user_data)
 {
 	Teardown *teardown = user_data;
 	Device *device = teardown->device;
-	GError *local = NULL;
 
+	teardown->branches = 1;
 	if (error) {
-		teardown_end(teardown, g_error_copy(error));
+		teardown->error = g_error_copy(error);
+		branch_end(teardown);
 		return;
 	}
 	g_clear_pointer(&device->creds, creds_unref);
 	device->creds = creds;
-	teardown->branches = 1;
-	if (!command(device, UBLK_U_CMD_STOP_DEV, creds_get_personality(creds), UBLK_NO_TIMEOUT,
-		     on_io_stopped, teardown, &local)) {
-		teardown_end(teardown, local);
-		return;
-	}
-	teardown->patience = g_timeout_add(settings()->stop_ms, on_stop_late, teardown);
+	stop_io(teardown);
 }
 
 static gboolean on_never_added(gpointer user_data)
@@ -316,8 +321,13 @@ void teardown_begin(Device *device, const char *reason, TeardownDone done, gpoin
 	}
 	if (done)
 		g_array_append_val(teardown->waiters, waiter);
-	if (teardown->running)
+	if (teardown->running) {
+		/* those before were told that it takes long; this one is not kept waiting without
+		 * end either */
+		if (done && !teardown->patience)
+			teardown->patience = g_timeout_add(settings()->stop_ms, on_late, teardown);
 		return;
+	}
 	if (device->job)
 		job_cancel(device->job, g_error_new(UBLK_ERROR, UBLK_ERROR_INVALID_STATE,
 						    "the device was taken away meanwhile: %s",
@@ -333,18 +343,28 @@ void teardown_job_ended(Device *device)
 }
 
 typedef struct {
+	Device *device;
 	TeardownDone done;
 	gpointer user_data;
 } Stop;
 
+static void stop_end(Stop *stop, const GError *error)
+{
+	/* it was not: it can be asked for again */
+	if (error && !stop->device->teardown)
+		device_set_state(stop->device, UBLK_STATE_LIVE);
+	stop->done(error, stop->user_data);
+	device_unref(stop->device);
+	g_free(stop);
+}
+
 static void on_stopped(int res, const void *buf, size_t len, void *user_data)
 {
-	g_autofree Stop *stop = user_data;
 	g_autoptr(GError) error = NULL;
 
 	if (res < 0)
 		error = error_from_kernel(res, "stop the device");
-	stop->done(error, stop->user_data);
+	stop_end(user_data, error);
 }
 
 void teardown_stop(Device *device, TeardownDone done, gpointer user_data)
@@ -352,12 +372,10 @@ void teardown_stop(Device *device, TeardownDone done, gpointer user_data)
 	g_autoptr(GError) error = NULL;
 	Stop *stop = g_new(Stop, 1);
 
+	stop->device = device_ref(device);
 	stop->done = done;
 	stop->user_data = user_data;
 	device_set_state(device, UBLK_STATE_STOPPING);
-	if (!command(device, UBLK_U_CMD_STOP_DEV, creds_get_personality(device->creds),
-		     settings()->stop_ms, on_stopped, stop, &error)) {
-		done(error, user_data);
-		g_free(stop);
-	}
+	if (!command(device, UBLK_U_CMD_STOP_DEV, settings()->stop_ms, on_stopped, stop, &error))
+		stop_end(stop, error);
 }

@@ -14,19 +14,20 @@
 #define STOP_USEC (10 * G_USEC_PER_SEC)
 
 static GDBusConnection *connection;
-static guint removed_signal;
-static GHashTable *present; /* names of units that systemd was asked to run and has not forgotten */
-static GList *waits;        /* of Wait */
+static guint unit_removed, job_removed;
+static GList *waits; /* of Wait */
 
+/* Somebody waits for a unit to be forgotten, or for a job to be done. */
 typedef struct {
-	char *unit;
-	guint deadline, idle;
+	char *unit; /* NULL: it is the job that is waited for */
+	char *job;  /* object path; NULL until systemd has told it */
+	char *name; /* of what is run, for messages */
+	guint deadline;
 	UnitsDone done;
 	gpointer user_data;
 } Wait;
 
 typedef struct {
-	char *unit;
 	UnitsDone done;
 	gpointer user_data;
 } Start;
@@ -36,33 +37,93 @@ char *units_name(guint32 dev_id)
 	return g_strdup_printf("ublk-server-%u.service", dev_id);
 }
 
+static void call(const char *method, GVariant *parameters, GAsyncReadyCallback done,
+		 gpointer user_data)
+{
+	g_dbus_connection_call(connection, SYSTEMD, SYSTEMD_PATH, SYSTEMD_IFACE, method, parameters,
+			       NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, done, user_data);
+}
+
+static gboolean is_no_such_unit(const GError *error)
+{
+	g_autofree char *name = g_dbus_error_get_remote_error(error);
+
+	return g_strcmp0(name, SYSTEMD ".NoSuchUnit") == 0;
+}
+
 static void wait_end(Wait *wait, const GError *error)
 {
 	waits = g_list_remove(waits, wait);
 	g_clear_handle_id(&wait->deadline, g_source_remove);
-	g_clear_handle_id(&wait->idle, g_source_remove);
 	wait->done(error, wait->user_data);
 	g_free(wait->unit);
+	g_free(wait->job);
+	g_free(wait->name);
 	g_free(wait);
 }
 
-static gboolean on_gone(gpointer user_data)
+static gboolean on_deadline(gpointer user_data)
 {
 	Wait *wait = user_data;
+	g_autoptr(GError) error = g_error_new(UBLK_ERROR, UBLK_ERROR_TIMED_OUT,
+					      wait->unit ? "systemd did not stop %s in time"
+							 : "%s did not end in time",
+					      wait->name);
 
-	wait->idle = 0;
-	wait_end(wait, NULL);
+	wait->deadline = 0;
+	wait_end(wait, error);
 	return G_SOURCE_REMOVE;
 }
 
-static void forget(const char *unit)
+static Wait *wait_new(const char *name, guint timeout_ms, UnitsDone done, gpointer user_data)
 {
-	g_hash_table_remove(present, unit);
-	for (GList *l = waits; l; l = l->next) {
+	Wait *wait = g_new0(Wait, 1);
+
+	wait->name = g_strdup(name);
+	wait->done = done;
+	wait->user_data = user_data;
+	wait->deadline = g_timeout_add(timeout_ms, on_deadline, wait);
+	waits = g_list_prepend(waits, wait);
+	return wait;
+}
+
+/* systemd has forgotten the unit: everybody who waits for that is done. */
+static void forgotten(const char *unit)
+{
+	for (GList *l = waits; l;) {
 		Wait *wait = l->data;
 
-		if (!wait->idle && g_str_equal(wait->unit, unit))
-			wait->idle = g_idle_add(on_gone, wait);
+		if (wait->unit && g_str_equal(wait->unit, unit)) {
+			wait_end(wait, NULL);
+			l = waits; /* the list may be another one now */
+		} else {
+			l = l->next;
+		}
+	}
+}
+
+static void on_asked(GObject *source, GAsyncResult *result, gpointer user_data)
+{
+	g_autofree char *unit = user_data;
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GVariant)
+		reply = g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, &error);
+
+	if (!reply && is_no_such_unit(error))
+		forgotten(unit);
+}
+
+/* Is it really forgotten? systemd says UnitRemoved also when it only reads its configuration again.
+ */
+static void ask_about(const char *unit)
+{
+	for (GList *l = waits; l; l = l->next) {
+		const Wait *wait = l->data;
+
+		if (wait->unit && g_str_equal(wait->unit, unit)) {
+			call("GetUnit", g_variant_new("(s)", unit), on_asked, g_strdup(unit));
+			return;
+		}
 	}
 }
 
@@ -73,32 +134,53 @@ static void on_unit_removed(GDBusConnection *bus, const char *sender, const char
 	const char *unit;
 
 	g_variant_get(parameters, "(&s&o)", &unit, NULL);
-	forget(unit);
+	ask_about(unit);
+}
+
+static void on_job_removed(GDBusConnection *bus, const char *sender, const char *path,
+			   const char *interface, const char *signal, GVariant *parameters,
+			   gpointer unused)
+{
+	const char *job, *result;
+
+	g_variant_get(parameters, "(u&o&s&s)", NULL, &job, NULL, &result);
+	for (GList *l = waits; l; l = l->next) {
+		Wait *wait = l->data;
+		g_autoptr(GError) error = NULL;
+
+		if (g_strcmp0(wait->job, job) != 0)
+			continue;
+		if (!g_str_equal(result, "done"))
+			error = g_error_new(UBLK_ERROR, UBLK_ERROR_KERNEL, "%s: %s", wait->name,
+					    result);
+		wait_end(wait, error);
+		return;
+	}
+}
+
+static guint subscribe(const char *signal, GDBusSignalCallback callback)
+{
+	return g_dbus_connection_signal_subscribe(connection, SYSTEMD, SYSTEMD_IFACE, signal,
+						  SYSTEMD_PATH, NULL, G_DBUS_SIGNAL_FLAGS_NONE,
+						  callback, NULL, NULL);
 }
 
 void units_init(GDBusConnection *bus)
 {
 	connection = g_object_ref(bus);
-	present = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-	removed_signal = g_dbus_connection_signal_subscribe(
-		bus, SYSTEMD, SYSTEMD_IFACE, "UnitRemoved", SYSTEMD_PATH, NULL,
-		G_DBUS_SIGNAL_FLAGS_NONE, on_unit_removed, NULL, NULL);
+	unit_removed = subscribe("UnitRemoved", on_unit_removed);
+	job_removed = subscribe("JobRemoved", on_job_removed);
 	/* systemd sends its signals only while somebody has asked for them */
-	g_dbus_connection_call(bus, SYSTEMD, SYSTEMD_PATH, SYSTEMD_IFACE, "Subscribe", NULL, NULL,
-			       G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL, NULL);
+	call("Subscribe", NULL, NULL, NULL);
 }
 
 void units_quit(void)
 {
-	if (connection)
-		g_dbus_connection_signal_unsubscribe(connection, removed_signal);
+	if (connection) {
+		g_dbus_connection_signal_unsubscribe(connection, unit_removed);
+		g_dbus_connection_signal_unsubscribe(connection, job_removed);
+	}
 	g_clear_object(&connection);
-	g_clear_pointer(&present, g_hash_table_unref);
-}
-
-void units_adopt(const char *unit)
-{
-	g_hash_table_add(present, g_strdup(unit));
 }
 
 static void add_bool(GVariantBuilder *b, const char *name, gboolean value)
@@ -170,6 +252,15 @@ static void add_confinement(GVariantBuilder *b, guint32 dev_id)
 	g_variant_builder_add(b, "(sv)", "DeviceAllow", g_variant_builder_end(&devices));
 }
 
+static void add_program(GVariantBuilder *b, const char *const *argv)
+{
+	GVariantBuilder exec;
+
+	g_variant_builder_init(&exec, G_VARIANT_TYPE("a(sasb)"));
+	g_variant_builder_add(&exec, "(s@asb)", argv[0], g_variant_new_strv(argv, -1), FALSE);
+	g_variant_builder_add(b, "(sv)", "ExecStart", g_variant_builder_end(&exec));
+}
+
 static GVariant *make_properties(guint32 dev_id, uid_t uid, gid_t gid, const char *const *argv)
 {
 	g_autofree char *description = g_strdup_printf("Server of block device ublkb%u", dev_id);
@@ -177,14 +268,12 @@ static GVariant *make_properties(guint32 dev_id, uid_t uid, gid_t gid, const cha
 	g_autofree char *group = g_strdup_printf("%u", gid);
 	g_autofree char *slice = uid == 0 ? g_strdup("system.slice")
 					  : g_strdup_printf("user-%u.slice", uid);
-	GVariantBuilder properties, exec;
+	GVariantBuilder properties;
 
 	g_variant_builder_init(&properties, G_VARIANT_TYPE("a(sv)"));
 	add_string(&properties, "Description", description);
 	add_string(&properties, "Type", "notify");
-	g_variant_builder_init(&exec, G_VARIANT_TYPE("a(sasb)"));
-	g_variant_builder_add(&exec, "(s@asb)", argv[0], g_variant_new_strv(argv, -1), FALSE);
-	g_variant_builder_add(&properties, "(sv)", "ExecStart", g_variant_builder_end(&exec));
+	add_program(&properties, argv);
 	add_string(&properties, "User", user);
 	add_string(&properties, "Group", group);
 	add_string(&properties, "Slice", slice);
@@ -202,23 +291,18 @@ static GVariant *make_properties(guint32 dev_id, uid_t uid, gid_t gid, const cha
 
 static void on_started(GObject *source, GAsyncResult *result, gpointer user_data)
 {
-	Start *start = user_data;
+	g_autofree Start *start = user_data;
 	g_autoptr(GError) error = NULL;
 	g_autoptr(GError) told = NULL;
 	g_autoptr(GVariant) reply = g_dbus_connection_call_with_unix_fd_list_finish(
 		G_DBUS_CONNECTION(source), NULL, result, &error);
 
 	if (!reply) {
-		/* cancelled: systemd may have taken it, units_stop() will find out */
-		if (!g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
-			forget(start->unit);
 		g_dbus_error_strip_remote_error(error);
 		told = g_error_new(UBLK_ERROR, UBLK_ERROR_KERNEL,
 				   "systemd does not start the server: %s", error->message);
 	}
 	start->done(told, start->user_data);
-	g_free(start->unit);
-	g_free(start);
 }
 
 void units_start(const char *unit, guint32 dev_id, uid_t uid, gid_t gid, const char *const *argv,
@@ -227,11 +311,9 @@ void units_start(const char *unit, guint32 dev_id, uid_t uid, gid_t gid, const c
 	g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
 	Start *start = g_new0(Start, 1);
 
-	start->unit = g_strdup(unit);
 	start->done = done;
 	start->user_data = user_data;
 	g_unix_fd_list_append(fds, stdin_fd, NULL);
-	g_hash_table_add(present, g_strdup(unit));
 	g_dbus_connection_call_with_unix_fd_list(
 		connection, SYSTEMD, SYSTEMD_PATH, SYSTEMD_IFACE, "StartTransientUnit",
 		g_variant_new("(ss@a(sv)a(sa(sv)))", unit, "fail",
@@ -240,46 +322,69 @@ void units_start(const char *unit, guint32 dev_id, uid_t uid, gid_t gid, const c
 		start);
 }
 
-static gboolean on_deadline(gpointer user_data)
-{
-	Wait *wait = user_data;
-	g_autoptr(GError) error = g_error_new(UBLK_ERROR, UBLK_ERROR_TIMED_OUT,
-					      "systemd did not stop %s in time", wait->unit);
-
-	wait->deadline = 0;
-	wait_end(wait, error);
-	return G_SOURCE_REMOVE;
-}
-
 static void on_stopped(GObject *source, GAsyncResult *result, gpointer user_data)
 {
 	g_autofree char *unit = user_data;
 	g_autoptr(GError) error = NULL;
 	g_autoptr(GVariant)
 		reply = g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, &error);
-	g_autofree char *name = error ? g_dbus_error_get_remote_error(error) : NULL;
 
-	/* systemd does not know it (any more); otherwise UnitRemoved or the deadline tells */
-	if (g_strcmp0(name, SYSTEMD ".NoSuchUnit") == 0)
-		forget(unit);
-	else if (error)
+	if (error && !is_no_such_unit(error))
 		g_warning("cannot stop %s: %s", unit, error->message);
+	/* it may have been forgotten before this answer came; if not, UnitRemoved or the deadline
+	 * tells */
+	ask_about(unit);
 }
 
 void units_stop(const char *unit, guint timeout_ms, UnitsDone done, gpointer user_data)
 {
-	Wait *wait = g_new0(Wait, 1);
+	Wait *wait = wait_new(unit, timeout_ms, done, user_data);
 
 	wait->unit = g_strdup(unit);
-	wait->done = done;
-	wait->user_data = user_data;
-	wait->deadline = g_timeout_add(timeout_ms, on_deadline, wait);
-	waits = g_list_prepend(waits, wait);
-	if (!g_hash_table_contains(present, unit)) {
-		wait->idle = g_idle_add(on_gone, wait);
+	call("StopUnit", g_variant_new("(ss)", unit, "replace"), on_stopped, g_strdup(unit));
+}
+
+/* A Wait that a reply is for may be over by then: it is looked up by the number of its deadline. */
+static Wait *wait_find(guint deadline)
+{
+	for (GList *l = waits; l; l = l->next) {
+		Wait *wait = l->data;
+
+		if (wait->deadline == deadline)
+			return wait;
+	}
+	return NULL;
+}
+
+static void on_run(GObject *source, GAsyncResult *result, gpointer user_data)
+{
+	Wait *wait = wait_find(GPOINTER_TO_UINT(user_data));
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GVariant)
+		reply = g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, &error);
+
+	if (!wait)
+		return;
+	if (reply) {
+		g_variant_get(reply, "(o)", &wait->job);
 		return;
 	}
-	g_dbus_connection_call(connection, SYSTEMD, SYSTEMD_PATH, SYSTEMD_IFACE, "StopUnit",
-			       g_variant_new("(ss)", unit, "replace"), NULL, G_DBUS_CALL_FLAGS_NONE,
-			       -1, NULL, on_stopped, g_strdup(unit));
+	g_dbus_error_strip_remote_error(error);
+	wait_end(wait, error);
+}
+
+void units_run(const char *unit, const char *const *argv, guint timeout_ms, UnitsDone done,
+	       gpointer user_data)
+{
+	Wait *wait = wait_new(unit, timeout_ms, done, user_data);
+	GVariantBuilder properties;
+
+	g_variant_builder_init(&properties, G_VARIANT_TYPE("a(sv)"));
+	/* the job is done when the program has ended */
+	add_string(&properties, "Type", "oneshot");
+	add_program(&properties, argv);
+	add_string(&properties, "CollectMode", "inactive-or-failed");
+	call("StartTransientUnit",
+	     g_variant_new("(ssa(sv)a(sa(sv)))", unit, "fail", &properties, NULL), on_run,
+	     GUINT_TO_POINTER(wait->deadline));
 }

@@ -22,13 +22,15 @@ void units_start(const char *unit, guint32 dev_id, uid_t uid, gid_t gid, const c
 		 int stdin_fd, GCancellable *cancellable, UnitsDone done, gpointer user_data);
 
 /*
- * A unit of an earlier run of this service, to be waited for by units_wait_gone() like our own.
- */
-void units_adopt(const char *unit);
-
-/*
  * Stop it (systemd kills what does not leave) and wait until systemd has forgotten it, so that the
  * name is free. `done` comes from the main loop, with TimedOut after timeout_ms; a unit that is
  * gone already is no error.
  */
 void units_stop(const char *unit, guint timeout_ms, UnitsDone done, gpointer user_data);
+
+/*
+ * Have systemd run `argv` to its end, as root, as the transient unit `unit`. `done` comes from the
+ * main loop, with an error if it cannot be run, does not end well, or not within timeout_ms.
+ */
+void units_run(const char *unit, const char *const *argv, guint timeout_ms, UnitsDone done,
+	       gpointer user_data);

@@ -320,6 +320,13 @@ int ublk_creds_finish(struct ublk_creds_child *child)
 	return child_end(child);
 }
 
+void ublk_creds_kill(struct ublk_creds_child *child)
+{
+	/* By the pidfd; SIGKILL also ends what is stopped. Allowed by the child's saved uid. */
+	if (syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0U) < 0 && errno != ESRCH)
+		kill(child->pid, SIGKILL);
+}
+
 void ublk_creds_abort(struct ublk_creds_child *child)
 {
 	struct ublk_control *ctl = child->ctl;
@@ -327,9 +334,7 @@ void ublk_creds_abort(struct ublk_creds_child *child)
 
 	if (child->pid <= 0)
 		return;
-	/* By the pidfd; SIGKILL also ends what is stopped. Allowed by the child's saved uid. */
-	if (syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0U) < 0 && errno != ESRCH)
-		kill(child->pid, SIGKILL);
+	ublk_creds_kill(child);
 	personality = child_end(child);
 	/* It may have come to its end all the same, and nobody is going to use it. */
 	if (personality > 0)

@@ -42,6 +42,13 @@ int ublk_creds_start(struct ublk_control *ctl, uid_t uid, gid_t gid, const gid_t
  */
 int ublk_creds_finish(struct ublk_creds_child *child);
 
+/*
+ * Kill the child without waiting for its end: that may take as long as its user keeps it from a
+ * processor. It is finished with ublk_creds_finish() when its pidfd is readable, as always; a
+ * personality that this still brings is to be dropped.
+ */
+void ublk_creds_kill(struct ublk_creds_child *child);
+
 /* Kill and reap the child, whatever it is doing. Closes the pidfd. */
 void ublk_creds_abort(struct ublk_creds_child *child);
 

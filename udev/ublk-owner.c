@@ -146,6 +146,41 @@ static int claim(const char *node, enum ublk_node kind, uint32_t dev_id)
 	return EXIT_SUCCESS;
 }
 
+/*
+ * Make the node root's, 0600. For ublkd, which has no right to a node that its owner has closed to
+ * everybody (chmod 0), and could not take the device away then. The cookie, 16 hexadecimal digits,
+ * says which device is meant; here too the node is held first and the kernel asked then.
+ */
+static int seize(const char *node, enum ublk_node kind, uint32_t dev_id, const char *cookie)
+{
+	struct ublksrv_ctrl_dev_info info;
+	struct ublk_node_owner now;
+	char path[64];
+	cleanup_fd int fd = -1;
+	char *end;
+	uint64_t wanted;
+	int r;
+
+	errno = 0;
+	wanted = strtoull(cookie, &end, 16);
+	if (errno || *end || end - cookie != 16)
+		return fail(node, "the cookie must have 16 hexadecimal digits", -EINVAL);
+	fd = ublk_node_open(kind, dev_id, &now);
+	if (fd < 0)
+		return fail(node, "cannot open the node", fd);
+	r = get_info(dev_id, &info);
+	if (r < 0)
+		return fail(node, "the kernel does not say whose device it is", r);
+	if (info.ublksrv_flags != wanted)
+		return fail(node, "it is another device by now", -ESTALE);
+	if (fchownat(fd, "", 0, 0, AT_EMPTY_PATH) < 0)
+		return fail(node, "cannot take the node", -errno);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (chmod(path, 0600) < 0)
+		return fail(node, "cannot change the node's mode", -errno);
+	return EXIT_SUCCESS;
+}
+
 /* The end, without output, whatever dispositions were inherited; the rule then leaves the node to
  * root. */
 static void set_deadline(void)
@@ -164,8 +199,10 @@ int main(int argc, char **argv)
 	enum ublk_node kind;
 	uint32_t dev_id;
 
-	if (argc != 3 || parse_node(argv[2], &kind, &dev_id) < 0) {
-		fprintf(stderr, "usage: ublk-owner describe|claim ublkcN|ublkbN\n");
+	if (argc < 3 || argc != (strcmp(argv[1], "seize") ? 3 : 4) ||
+	    parse_node(argv[2], &kind, &dev_id) < 0) {
+		fprintf(stderr, "usage: ublk-owner describe|claim ublkcN|ublkbN\n"
+				"       ublk-owner seize ublkcN|ublkbN COOKIE\n");
 		return 2;
 	}
 	set_deadline();
@@ -173,6 +210,8 @@ int main(int argc, char **argv)
 		return describe(argv[2], dev_id);
 	if (!strcmp(argv[1], "claim"))
 		return claim(argv[2], kind, dev_id);
+	if (!strcmp(argv[1], "seize"))
+		return seize(argv[2], kind, dev_id, argv[3]);
 	fprintf(stderr, "ublk-owner: no such verb: %s\n", argv[1]);
 	return 2;
 }

@@ -16,7 +16,7 @@ static Options *parse(OptionsMethod method, const char *text, GUnixFDList *fds, 
 		g_variant_ref_sink(g_variant_new_parsed(text)); /* text is a constant of a test's */
 
 	g_assert_true(g_variant_is_of_type(dict, G_VARIANT_TYPE_VARDICT));
-	return options_parse(method, dict, fds, error);
+	return options_parse(method, dict, fds, getuid(), error);
 }
 
 static void assert_refused(OptionsMethod method, const char *text, const char *words)

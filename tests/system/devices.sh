@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What the tests of ublkd's behaviour share, on top of lib.sh. A test starts with
+#	. "$(dirname "$0")/devices.sh"
+
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+# The programs of this folder, as the host built them.
+for HELPERS in "$(dirname "${BASH_SOURCE[0]}")"/../../build*/tests/system; do
+	if [ -x "$HELPERS/bus-call" ]; then
+		break
+	fi
+done
+HELPERS=$(realpath "$HELPERS")
+BUS_CALL=$HELPERS/bus-call
+CONTROL=$HELPERS/control-command
+
+# --- Whatever a test changes goes back, in reverse order.
+_exit_commands=()
+at_exit() { # COMMAND…
+	_exit_commands=("$(printf '%q ' "$@")" "${_exit_commands[@]}")
+}
+
+_clean_up() {
+	local status=$? command
+
+	trap - ERR
+	set +e
+	for command in "${_exit_commands[@]}"; do
+		eval "$command"
+	done
+	rm -rf /home/*/ublk-test.*
+	exit "$status"
+}
+trap _clean_up EXIT
+
+# --- Files.
+
+# scratch USER : a new directory in the user's home, removed at the end.
+scratch() {
+	local directory
+
+	directory=$(mktemp -d "$(getent passwd "$1" | cut -d: -f6)/ublk-test.XXXXXX")
+	chown "$1:" "$directory"
+	printf '%s\n' "$directory"
+}
+
+# backing_file USER SIZE : a new sparse file of that size whose first sector says something.
+backing_file() {
+	local file
+
+	file=$(scratch "$1")/disk.img
+	truncate -s "$2" "$file"
+	printf 'the first sector of a disk of %s' "$1" | dd of="$file" conv=notrunc status=none
+	chown "$1:" "$file"
+	printf '%s\n' "$file"
+}
+
+# --- Devices, over the bus.
+
+# add_device USER TARGET OPTIONS : OPTIONS is a dictionary in GVariant's text form. Prints the number.
+add_device() {
+	local answer
+
+	answer=$(as "$1" "$BUS_CALL" Manager AddDevice "('$2', $3)") || fail "AddDevice: $answer"
+	answer=${answer##*/}
+	printf '%s\n' "${answer%%\'*}"
+}
+
+# add_loop USER FILE [MORE] : MORE is ", 'key': <value>…".
+add_loop() {
+	add_device "$1" loop "{'file': <'$2'>${3:-}}"
+}
+
+# delete_device USER NUMBER
+delete_device() {
+	local answer
+
+	answer=$(as "$1" "$BUS_CALL" "$2" Delete '(@a{sv} {},)') || fail "Delete: $answer"
+	assert_gone "$2"
+}
+
+# property NUMBER NAME : the bare value; objects of which nobody knows print nothing and fail.
+property() {
+	busctl --system --json=short get-property org.ublk1 "/org/ublk1/devices/$1" org.ublk1.Device "$2" 2>/dev/null |
+		jq -r .data
+}
+
+# kernel_says NUMBER KEY : from the driver itself: id state unprivileged uid gid queues depth pid flags
+kernel_says() {
+	"$CONTROL" info "$1" | tr ' ' '\n' | sed -n "s/^$2=//p"
+}
+
+# device_traces NUMBER : whatever there is of that device, one per line. (Units by their files and cgroups: systemctl takes long here, and
+# run-all asks it after each test.)
+device_traces() {
+	local path link
+
+	for path in "/dev/ublkb$1" "/dev/ublkc$1" "/run/ublkd/devices/$1" "/sys/block/ublkb$1" "/sys/class/ublk-char/ublkc$1" \
+		"/run/systemd/transient/ublk-server-$1.service" /sys/fs/cgroup/*/"ublk-server-$1.service" \
+		/sys/fs/cgroup/user.slice/*/"ublk-server-$1.service"; do
+		if [ -e "$path" ] || [ -L "$path" ]; then
+			echo "$path"
+		fi
+	done
+	for link in /dev/disk/by-ublk/*; do
+		if [ -L "$link" ] && [ "$(readlink "$link")" = "../../ublkb$1" ]; then
+			echo "$link"
+		fi
+	done
+	if busctl --system --auto-start=no get-property org.ublk1 "/org/ublk1/devices/$1" org.ublk1.Device Id > /dev/null 2>&1; then
+		echo "object $1"
+	fi
+	"$CONTROL" info "$1" || true
+}
+
+# assert_gone NUMBER : nothing at all is left of the device, now. (The kernel says ENODEV for a number that is free and ENOENT when
+# it looks for the node first.)
+assert_gone() {
+	local traces
+
+	traces=$(device_traces "$1" | grep -vxE 'ENODEV|ENOENT' || true)
+	[ -z "$traces" ] || fail "device $1 is not gone: $(xargs <<< "$traces")"
+}
+
+_is_gone() {
+	(assert_gone "$1") > /dev/null 2>&1
+}
+
+# first_text USER NUMBER : the text in the first sector, read by the user from the block device.
+first_text() {
+	as "$1" dd "if=/dev/ublkb$2" bs=4096 count=1 iflag=direct status=none | tr -d '\0'
+}
+
+assert_works() { # USER NUMBER
+	assert_eq "$(first_text "$1" "$2")" "the first sector of a disk of $1" "the first sector of /dev/ublkb$2"
+}
+
+server_pid() { # NUMBER
+	local pid
+
+	pid=$(property "$1" ServerPid)
+	[ "$pid" -gt 1 ] || fail "device $1 has no server"
+	printf '%s\n' "$pid"
+}
+
+# refused NAME TEXT COMMAND… : the command (a bus-call) ends with the D-Bus error NAME, whose message matches the extended regular
+# expression TEXT.
+refused() {
+	local name=$1 text=$2 answer
+	shift 2
+
+	answer=$(expect_fail "$@")
+	assert_refusal "$name" "$text" "$answer"
+}
+
+# assert_refusal NAME TEXT ANSWER : one line of bus-call's. NAME without a dot is one of ublkd's own.
+assert_refusal() {
+	local name=$1
+
+	case $name in
+	"(AccessDenied|InteractiveAuthorizationRequired)" | AccessDenied | InteractiveAuthorizationRequired) name=org.freedesktop.DBus.Error.$name ;;
+	*.*) ;;
+	*) name=org.ublk1.Error.$name ;;
+	esac
+	grep -qiE "^error ${name//./\\.} .*($2)" <<< "$3" || fail "the answer is '$3', not $name with a message like '$2'"
+}
+
+# --- The daemon.
+
+# kernel_has FEATURE
+kernel_has() {
+	busctl --system --json=short get-property org.ublk1 /org/ublk1/Manager org.ublk1.Manager KernelFeatures |
+		jq -e --arg feature "$1" '.data | index($feature)' > /dev/null
+}
+
+ublkd_pid() {
+	systemctl show -P MainPID ublkd
+}
+
+# descriptors : how many ublkd has open.
+descriptors() {
+	find "/proc/$(ublkd_pid)/fd" -mindepth 1 | wc -l
+}
+
+# start_ublkd : it is there when this returns.
+start_ublkd() {
+	systemctl start ublkd
+}
+
+_ublkd_answers() {
+	busctl --system --auto-start=no get-property org.ublk1 /org/ublk1/Manager org.ublk1.Manager Version
+}
+
+# configure < TEXT : ublkd runs with this configuration until the test ends.
+configure() {
+	local kept
+
+	kept=$(mktemp)
+	cp -p /etc/ublkd/ublkd.conf "$kept"
+	at_exit _restore_configuration "$kept"
+	cat > /etc/ublkd/ublkd.conf
+	systemctl restart ublkd
+}
+
+_restore_configuration() {
+	mv "$1" /etc/ublkd/ublkd.conf
+	systemctl restart ublkd
+}
+
+# polkit_rule NAME < TEXT : an administrator's rule, until the test ends. polkitd notices a new file by itself, some time; a restart
+# is the way to be sure.
+polkit_rule() {
+	local file=/etc/polkit-1/rules.d/$1.rules
+
+	at_exit _drop_rule "$file"
+	cat > "$file"
+	chmod 644 "$file"
+	systemctl restart polkit
+}
+
+_drop_rule() {
+	rm -f "$1"
+	systemctl restart polkit
+}
+
+# milliseconds : a clock.
+milliseconds() {
+	printf '%s\n' "$((${EPOCHREALTIME/./} / 1000))"
+}
+
+# assert_within MILLISECONDS SINCE WHAT : SINCE is an earlier output of milliseconds.
+assert_within() {
+	local took=$(($(milliseconds) - $2))
+
+	echo "$3: $took ms"
+	[ "$took" -le "$1" ] || fail "$3 took $took ms, more than $1"
+}
