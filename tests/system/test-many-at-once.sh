@@ -29,7 +29,7 @@ all() { # FUNCTION
 }
 since=$(milliseconds)
 all one
-assert_within 30000 "$since" "making $COUNT devices"
+assert_within 90000 "$since" "making $COUNT devices"
 assert_eq "$(cat "$directory"/number* | sort -u | wc -l)" "$COUNT" "different numbers"
 assert_eq "$(systemctl list-units --plain --no-legend 'ublk-server-*' | grep -c running)" "$COUNT" "running units"
 
@@ -38,4 +38,4 @@ delete() { # INDEX
 }
 since=$(milliseconds)
 all delete
-assert_within 30000 "$since" "deleting $COUNT devices"
+assert_within 90000 "$since" "deleting $COUNT devices"
