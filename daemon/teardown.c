@@ -103,11 +103,15 @@ static void on_char_gone(const GError *error, gpointer user_data)
 		       teardown);
 }
 
+static gboolean seize_after(Teardown *teardown, int res);
+
 static void on_deleted(int res, const void *buf, size_t len, void *user_data)
 {
 	Teardown *teardown = user_data;
 
 	g_clear_handle_id(&teardown->patience, g_source_remove);
+	if (seize_after(teardown, res))
+		return;
 	/*
 	 * -ENOENT: no node to judge by, somebody else deleted it; -ENODEV: nor a device. -EINTR:
 	 * ublkd itself was stopped and went on: deleted, but the number may be taken for a while,
@@ -215,16 +219,24 @@ static void on_seized(const GError *error, gpointer user_data)
 	branch_end(teardown);
 }
 
+/* Whether the owner has no right to the node (any more); if so, it begins anew without the owner.
+ */
+static gboolean seize_after(Teardown *teardown, int res)
+{
+	if (res != -EACCES || teardown->seizing)
+		return FALSE;
+	teardown->seizing = TRUE;
+	seize_device(teardown->device, on_seized, teardown);
+	return TRUE;
+}
+
 static void on_io_stopped(int res, const void *buf, size_t len, void *user_data)
 {
 	Teardown *teardown = user_data;
 
 	g_clear_handle_id(&teardown->patience, g_source_remove);
-	if (res == -EACCES && !teardown->seizing) {
-		teardown->seizing = TRUE;
-		seize_device(teardown->device, on_seized, teardown);
+	if (seize_after(teardown, res))
 		return;
-	}
 	end_unit(teardown);
 	if (res < 0 && res != -ENODEV && res != -ENOENT) {
 		teardown->error = error_from_kernel(res, "stop the device");
