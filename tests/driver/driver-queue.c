@@ -158,7 +158,8 @@ static void copies_data(struct ublk_control *ctl, uint64_t flags, unsigned int r
 	pthread_t thread;
 	int fd;
 
-	CHECK(posix_memalign((void **)&buffer, 4096, BUF_SIZE) == 0);
+	buffer = aligned_alloc(4096, BUF_SIZE);
+	CHECK(buffer);
 	thread = start_disk(ctl, &disk, flags, ring_entries);
 	fd = open_block(&disk);
 	for (unsigned int i = 0; i < 200; i++) {
@@ -192,7 +193,8 @@ static void data_comes_when_asked_for(struct ublk_control *ctl)
 	pthread_t thread;
 	int fd;
 
-	CHECK(posix_memalign((void **)&buffer, 4096, 4096) == 0);
+	buffer = aligned_alloc(4096, 4096);
+	CHECK(buffer);
 	memset(buffer, 0xa5, 4096);
 	thread = start_disk(ctl, &disk, UBLK_F_NEED_GET_DATA, DEPTH);
 	fd = open_block(&disk);
@@ -217,7 +219,8 @@ static void results_reach_the_reader(struct ublk_control *ctl)
 	pthread_t thread;
 	int fd;
 
-	CHECK(posix_memalign((void **)&buffer, 4096, BUF_SIZE) == 0);
+	buffer = aligned_alloc(4096, BUF_SIZE);
+	CHECK(buffer);
 	thread = start_disk(ctl, &disk, 0, DEPTH);
 	fd = open_block(&disk);
 	for (unsigned int i = 0; i < 3; i++) {
