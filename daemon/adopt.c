@@ -72,17 +72,11 @@ static void step_take_credentials(Job *job)
 
 static void command(Adoption *adoption, guint32 op, void *buf, gsize len, ublk_control_done done)
 {
-	struct ublk_control_cmd cmd = {
-		.op = op,
-		.dev_id = adoption->device->id,
-		.queue_id = UBLK_QUEUE_NONE,
-		.buf = buf,
-		.len = len,
-		.personality = device_get_personality(adoption->device),
-		.timeout_ms = settings()->stop_ms,
-	};
+	struct ublk_control_cmd cmd = device_make_command(adoption->device, op);
 	GError *error = NULL;
 
+	cmd.buf = buf;
+	cmd.len = len;
 	if (!kernel_command(&cmd, adoption->job.cancellable, done, adoption, &error))
 		job_fail(&adoption->job, error);
 }
@@ -107,7 +101,7 @@ static void on_info(int res, const void *buf, size_t len, void *user_data)
 		seize_device(device, on_seized, &adoption->job);
 	} else if (res < 0) {
 		job_fail(&adoption->job, error_from_kernel(res, "tell about the device"));
-	} else if (len < sizeof(*info) || !device_matches(device, info)) {
+	} else if (!device_matches(device, info, len)) {
 		job_fail(&adoption->job,
 			 g_error_new_literal(UBLK_ERROR, UBLK_ERROR_NOT_FOUND,
 					     "the number is another device's by now"));
@@ -207,7 +201,6 @@ static void on_adopted(Job *job, const GError *error)
 	gboolean first = adoption->retry == 0;
 
 	device->job = NULL;
-	job_clear(job);
 	if (!error) {
 		settle(adoption);
 	} else if (device->teardown || device->added) {
@@ -228,6 +221,8 @@ static void on_adopted(Job *job, const GError *error)
 		g_timeout_add_seconds(adoption->retry, on_retry, adoption);
 		adoption = NULL;
 	}
+	/* not before: the error may be the job's */
+	job_clear(job);
 	teardown_job_ended(device);
 	if (adoption)
 		adoption_free(adoption);

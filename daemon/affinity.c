@@ -62,16 +62,11 @@ static void ask_next(Asking *asking)
 {
 	Device *device = asking->device;
 	guint8 bits[MAX_CPUS / 8] = { 0 };
-	struct ublk_control_cmd cmd = {
-		.op = UBLK_U_CMD_GET_QUEUE_AFFINITY,
-		.dev_id = device->id,
-		.queue_id = (guint16)asking->cpus->len,
-		.buf = bits,
-		.len = sizeof(bits),
-		.personality = device_get_personality(device),
-		.timeout_ms = settings()->stop_ms,
-	};
+	struct ublk_control_cmd cmd = device_make_command(device, UBLK_U_CMD_GET_QUEUE_AFFINITY);
 
+	cmd.queue_id = (guint16)asking->cpus->len;
+	cmd.buf = bits;
+	cmd.len = sizeof(bits);
 	if (asking->cpus->len < device->queues &&
 	    kernel_command(&cmd, asking->cancellable, on_answer, asking, NULL))
 		return;

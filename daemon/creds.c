@@ -14,7 +14,6 @@
 
 struct Creds {
 	guint refs;
-	uid_t uid;
 	GBytes *key; /* uid, gid, groups */
 	int personality;
 };
@@ -94,7 +93,6 @@ static void acquisition_end(Acquisition *acquisition, int personality)
 	if (personality > 0) {
 		creds = g_new0(Creds, 1);
 		creds->refs = 1;
-		creds->uid = acquisition->uid;
 		creds->key = g_bytes_ref(acquisition->key);
 		creds->personality = personality;
 		g_hash_table_insert(registered, creds->key, creds);

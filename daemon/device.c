@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "caller.h"
+#include "daemon.h"
 #include "error.h"
 #include "kernel.h"
 #include "kernel/ublk-features.h"
@@ -245,10 +246,12 @@ void device_set_queue_cpus(Device *device, const char *const *cpus)
 	ublk_bus_device_set_queue_cpus(device->bus, cpus);
 }
 
-gboolean device_matches(const Device *device, const struct ublksrv_ctrl_dev_info *info)
+gboolean device_matches(const Device *device, const void *info, gsize len)
 {
-	return info->ublksrv_flags == device->cookie && info->owner_uid == device->uid &&
-	       info->owner_gid == device->gid;
+	const struct ublksrv_ctrl_dev_info *told = info;
+
+	return len >= sizeof(*told) && told->ublksrv_flags == device->cookie &&
+	       told->owner_uid == device->uid && told->owner_gid == device->gid;
 }
 
 static void on_sender_vanished(GDBusConnection *bus, const char *name, gpointer user_data)
@@ -339,6 +342,17 @@ gboolean device_bind_server(Device *device, pid_t pid, GError **error)
 unsigned int device_get_personality(const Device *device)
 {
 	return device->as_self ? 0 : creds_get_personality(device->creds);
+}
+
+struct ublk_control_cmd device_make_command(const Device *device, guint32 op)
+{
+	return (struct ublk_control_cmd){
+		.op = op,
+		.dev_id = device->id,
+		.queue_id = UBLK_QUEUE_NONE,
+		.personality = device_get_personality(device),
+		.timeout_ms = settings()->stop_ms,
+	};
 }
 
 void device_forget(Device *device)

@@ -13,6 +13,7 @@
 
 #include "creds.h"
 #include "job.h"
+#include "kernel/ublk-control.h"
 #include "kernel/ublk-params.h"
 #include "ublk-bus.h"
 #include "ublk-dbus.h"
@@ -84,8 +85,11 @@ void device_set_params(Device *device, const struct ublk_params *params);
 void device_set_size(Device *device, guint64 size);
 void device_set_queue_cpus(Device *device, const char *const *cpus);
 
-/* Whether what the kernel says of this number is about this device and not a later one. */
-gboolean device_matches(const Device *device, const struct ublksrv_ctrl_dev_info *info);
+/*
+ * Whether what the kernel says of this number (a struct ublksrv_ctrl_dev_info of `len` bytes) is
+ * about this device and not a later one.
+ */
+gboolean device_matches(const Device *device, const void *info, gsize len);
 
 /*
  * Bind it to its creator: it is taken away when `sender` (borrowed) has left the bus, or after
@@ -98,5 +102,11 @@ void device_unbind_server(Device *device);
 
 /* For ublk_control_cmd.personality of commands about it; its credentials must be there. */
 unsigned int device_get_personality(const Device *device);
+
+/*
+ * A command about it, as its owner, that gets the usual time (timeouts.stop); payload, argument and
+ * whatever is to be different are for the caller to fill in.
+ */
+struct ublk_control_cmd device_make_command(const Device *device, guint32 op);
 /* It is gone: off the bus, out of the table, its file removed. Only teardown.c calls this. */
 void device_forget(Device *device);

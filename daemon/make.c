@@ -52,18 +52,13 @@ static void fail(Make *make, UblkError code, const char *format, ...)
 static gboolean command(Make *make, guint32 op, void *buf, gsize len, guint64 data,
 			guint timeout_ms, ublk_control_done done)
 {
-	struct ublk_control_cmd cmd = {
-		.op = op,
-		.dev_id = make->device->id,
-		.queue_id = UBLK_QUEUE_NONE,
-		.buf = buf,
-		.len = len,
-		.data = data,
-		.personality = device_get_personality(make->device),
-		.timeout_ms = timeout_ms,
-	};
+	struct ublk_control_cmd cmd = device_make_command(make->device, op);
 	GError *error = NULL;
 
+	cmd.buf = buf;
+	cmd.len = len;
+	cmd.data = data;
+	cmd.timeout_ms = timeout_ms;
 	if (kernel_command(&cmd, make->job.cancellable, done, make, &error))
 		return TRUE;
 	job_fail(&make->job, error);
@@ -93,9 +88,9 @@ static void step_take_credentials(Job *job)
 static void step_add_device(Job *job);
 
 /* What the kernel made must be what was asked for, or nobody may have it. */
-static gboolean is_as_asked(const Make *make, const struct ublksrv_ctrl_dev_info *info)
+static gboolean is_as_asked(const Make *make, const struct ublksrv_ctrl_dev_info *info, gsize len)
 {
-	return info->dev_id == make->device->id && device_matches(make->device, info) &&
+	return device_matches(make->device, info, len) && info->dev_id == make->device->id &&
 	       (info->flags & UBLK_F_UNPRIVILEGED_DEV);
 }
 
@@ -119,7 +114,7 @@ static void on_added(int res, const void *buf, size_t len, void *user_data)
 		job_fail(&make->job, error_from_kernel(res, "add the device"));
 	} else {
 		device_publish(device, info);
-		if (len < sizeof(*info) || !is_as_asked(make, info))
+		if (!is_as_asked(make, info, len))
 			fail(make, UBLK_ERROR_KERNEL,
 			     "the kernel made another device than the one asked for; it is "
 			     "deleted");

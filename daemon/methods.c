@@ -101,17 +101,10 @@ static void on_resized(int res, const void *buf, size_t len, void *user_data)
 
 static void resize(Request *request)
 {
-	const Device *device = request->device;
-	struct ublk_control_cmd cmd = {
-		.op = UBLK_U_CMD_UPDATE_SIZE,
-		.dev_id = device->id,
-		.queue_id = UBLK_QUEUE_NONE,
-		.data = request->size >> 9,
-		.personality = device_get_personality(device),
-		.timeout_ms = settings()->stop_ms,
-	};
+	struct ublk_control_cmd cmd = device_make_command(request->device, UBLK_U_CMD_UPDATE_SIZE);
 	GError *error = NULL;
 
+	cmd.data = request->size >> 9;
 	if (!kernel_command(&cmd, NULL, on_resized, request, &error))
 		request_fail(request, error);
 }

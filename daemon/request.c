@@ -138,7 +138,7 @@ static void on_judged(int res, const void *buf, size_t len, void *user_data)
 		act(request);
 	else if (res < 0)
 		request_fail(request, error_from_kernel(res, "let the caller at the device"));
-	else if (len < sizeof(struct ublksrv_ctrl_dev_info) || !device_matches(device, buf))
+	else if (!device_matches(device, buf, len))
 		request_fail(request, g_error_new(UBLK_ERROR, UBLK_ERROR_NOT_FOUND,
 						  "device %u is another one by now", device->id));
 	else
@@ -148,17 +148,13 @@ static void on_judged(int res, const void *buf, size_t len, void *user_data)
 static void judge_as(Request *request, unsigned int personality)
 {
 	struct ublksrv_ctrl_dev_info info = { 0 };
-	struct ublk_control_cmd cmd = {
-		.op = UBLK_U_CMD_GET_DEV_INFO2,
-		.dev_id = request->device->id,
-		.queue_id = UBLK_QUEUE_NONE,
-		.buf = &info,
-		.len = sizeof(info),
-		.personality = personality,
-		.timeout_ms = settings()->stop_ms,
-	};
+	struct ublk_control_cmd cmd =
+		device_make_command(request->device, UBLK_U_CMD_GET_DEV_INFO2);
 	GError *error = NULL;
 
+	cmd.buf = &info;
+	cmd.len = sizeof(info);
+	cmd.personality = personality;
 	if (!kernel_command(&cmd, NULL, on_judged, request, &error))
 		request_fail(request, error);
 }

@@ -61,8 +61,7 @@ static void on_info(int res, const void *buf, size_t len, void *user_data)
 	}
 	if (res < 0)
 		error = error_from_kernel(res, "let ublkd at the device");
-	else if (len < sizeof(struct ublksrv_ctrl_dev_info) ||
-		 !device_matches(seizure->device, buf))
+	else if (!device_matches(seizure->device, buf, len))
 		error = g_error_new(UBLK_ERROR, UBLK_ERROR_NOT_FOUND,
 				    "device %u is another one by now", seizure->device->id);
 	end(seizure, error);
@@ -71,16 +70,13 @@ static void on_info(int res, const void *buf, size_t len, void *user_data)
 static void ask(Seizure *seizure)
 {
 	struct ublksrv_ctrl_dev_info info = { 0 };
-	struct ublk_control_cmd cmd = {
-		.op = UBLK_U_CMD_GET_DEV_INFO2,
-		.dev_id = seizure->device->id,
-		.queue_id = UBLK_QUEUE_NONE,
-		.buf = &info,
-		.len = sizeof(info),
-		.timeout_ms = settings()->stop_ms,
-	};
+	struct ublk_control_cmd cmd =
+		device_make_command(seizure->device, UBLK_U_CMD_GET_DEV_INFO2);
 	g_autoptr(GError) error = NULL;
 
+	cmd.buf = &info;
+	cmd.len = sizeof(info);
+	cmd.personality = 0;
 	if (!kernel_command(&cmd, NULL, on_info, seizure, &error))
 		end(seizure, error);
 }

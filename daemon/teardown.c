@@ -68,14 +68,9 @@ static void teardown_end(Teardown *teardown, GError *error)
 static gboolean command(Device *device, guint32 op, guint timeout_ms, ublk_control_done done,
 			gpointer user_data, GError **error)
 {
-	struct ublk_control_cmd cmd = {
-		.op = op,
-		.dev_id = device->id,
-		.queue_id = UBLK_QUEUE_NONE,
-		.personality = device_get_personality(device),
-		.timeout_ms = timeout_ms,
-	};
+	struct ublk_control_cmd cmd = device_make_command(device, op);
 
+	cmd.timeout_ms = timeout_ms;
 	return kernel_command(&cmd, NULL, done, user_data, error);
 }
 

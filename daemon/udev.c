@@ -140,25 +140,28 @@ static void on_cancelled(GCancellable *cancellable, gpointer user_data)
 	wait->idle = g_idle_add(on_cancelled_idle, wait);
 }
 
-static void wait_begin(Wait *wait, guint timeout_ms)
-{
-	waits = g_list_prepend(waits, wait);
-	wait->deadline = g_timeout_add(timeout_ms, on_deadline, wait);
-	wait->idle = g_idle_add(wait_check, wait);
-}
-
-void udev_wait_ready(enum ublk_node kind, guint32 dev_id, uid_t uid, gid_t gid, guint timeout_ms,
-		     GCancellable *cancellable, UdevDone done, gpointer user_data)
+static Wait *wait_new(enum ublk_node kind, guint32 dev_id, guint timeout_ms, UdevDone done,
+		      gpointer user_data)
 {
 	Wait *wait = g_new0(Wait, 1);
 
 	wait->kind = kind;
 	wait->dev_id = dev_id;
-	wait->uid = uid;
-	wait->gid = gid;
 	wait->done = done;
 	wait->user_data = user_data;
-	wait_begin(wait, timeout_ms);
+	wait->deadline = g_timeout_add(timeout_ms, on_deadline, wait);
+	wait->idle = g_idle_add(wait_check, wait);
+	waits = g_list_prepend(waits, wait);
+	return wait;
+}
+
+void udev_wait_ready(enum ublk_node kind, guint32 dev_id, uid_t uid, gid_t gid, guint timeout_ms,
+		     GCancellable *cancellable, UdevDone done, gpointer user_data)
+{
+	Wait *wait = wait_new(kind, dev_id, timeout_ms, done, user_data);
+
+	wait->uid = uid;
+	wait->gid = gid;
 	if (cancellable) {
 		wait->cancellable = g_object_ref(cancellable);
 		wait->handler =
@@ -171,14 +174,7 @@ void udev_wait_ready(enum ublk_node kind, guint32 dev_id, uid_t uid, gid_t gid, 
 void udev_wait_gone(enum ublk_node kind, guint32 dev_id, guint timeout_ms, UdevDone done,
 		    gpointer user_data)
 {
-	Wait *wait = g_new0(Wait, 1);
-
-	wait->kind = kind;
-	wait->dev_id = dev_id;
-	wait->gone = TRUE;
-	wait->done = done;
-	wait->user_data = user_data;
-	wait_begin(wait, timeout_ms);
+	wait_new(kind, dev_id, timeout_ms, done, user_data)->gone = TRUE;
 }
 
 void udev_set_removed(UdevRemoved removed)
