@@ -45,6 +45,7 @@ Device *device_new(const char *path, GVariant *properties)
 	g_variant_lookup(properties, "Flags", "t", &device->flags);
 	g_variant_lookup(properties, "Trusted", "b", &device->trusted);
 	g_variant_lookup(properties, "ServerPid", "u", &device->server_pid);
+	g_variant_lookup(properties, "SharedMemory", "t", &device->shared_memory);
 	g_variant_lookup(properties, "CreatedAt", "t", &device->created_at);
 	return device;
 }

@@ -25,6 +25,7 @@ typedef struct device {
 	gboolean trusted;
 	char *char_device, *block_device;
 	guint32 server_pid;
+	guint64 shared_memory; /* bytes */
 	guint64 created_at; /* microseconds since 1970 */
 } Device;
 

@@ -18,63 +18,125 @@ enum kind {
 	NUMBER, /* u */
 	SIZE32, /* u, bytes */
 	SIZE64, /* t, bytes */
+	MASK,   /* t, decimal or 0x… */
 	TRUTH,  /* b, true by being there */
 	FALSITY /* b, false by being there */
 };
 
-/* Who has to know: the driver, before a server runs; or the server, which tells what the device is.
+/*
+ * Who has to know: the driver, before a server runs; or the server, which tells what the device is.
+ * ublk-server calls the latter as we do.
  */
 enum stage { STAGE_NONE, STAGE_CREATE, STAGE_SERVER };
 
+/* Two options of one key are neighbours: two names for it, or its yes and its no. */
 static const struct option {
 	const char *name;
 	char short_name;
 	enum kind kind;
 	const char *key;
 	enum stage stage;
-	/* What ublk-server calls it. */
-	const char *argument;
+	const char *value; /* what it is called in the help; NULL: there is none */
+	const char *help;  /* NULL: not shown */
 } options_table[] = {
-	{ "target", 't', TARGET, NULL, STAGE_NONE, NULL },
-	{ "file", 'f', FILE_NAME, UBLK_OPT_FILE, STAGE_NONE, NULL },
-	{ "name", 0, TEXT, UBLK_OPT_NAME, STAGE_CREATE, NULL },
-	{ "id", 'n', NUMBER, UBLK_OPT_ID, STAGE_CREATE, NULL },
-	{ "number", 0, NUMBER, UBLK_OPT_ID, STAGE_CREATE, NULL },
-	{ "queues", 'q', NUMBER, UBLK_OPT_QUEUES, STAGE_CREATE, NULL },
-	{ "depth", 'd', NUMBER, UBLK_OPT_DEPTH, STAGE_CREATE, NULL },
-	{ "max-io-size", 0, SIZE32, UBLK_OPT_MAX_IO_SIZE, STAGE_CREATE, NULL },
-	{ "size", 0, SIZE64, UBLK_OPT_SIZE, STAGE_SERVER, "--size" },
-	{ "read-only", 'r', TRUTH, UBLK_OPT_READ_ONLY, STAGE_SERVER, "--read-only" },
-	{ "logical-block-size", 0, SIZE32, UBLK_OPT_LOGICAL_BLOCK_SIZE, STAGE_SERVER,
-	  "--logical-block-size" },
-	{ "direct", 0, TRUTH, UBLK_OPT_DIRECT, STAGE_SERVER, "--direct" },
-	{ "buffered", 0, FALSITY, UBLK_OPT_DIRECT, STAGE_SERVER, "--buffered" },
+	{ "target", 't', TARGET, NULL, STAGE_NONE, "TARGET",
+	  "What serves it: loop (a file or block device) or null" },
+	{ "file", 'f', FILE_NAME, UBLK_OPT_FILE, STAGE_NONE, "FILE", "The backing file of loop" },
+	{ "name", 0, TEXT, UBLK_OPT_NAME, STAGE_CREATE, "NAME",
+	  "A name, unique among your devices (default: ublkN)" },
+	{ "id", 'n', NUMBER, UBLK_OPT_ID, STAGE_CREATE, "ID",
+	  "The number N of /dev/ublkbN (default: the first free one)" },
+	{ "number", 0, NUMBER, UBLK_OPT_ID, STAGE_CREATE, "ID", NULL },
+	{ "queues", 'q', NUMBER, UBLK_OPT_QUEUES, STAGE_CREATE, "N",
+	  "How many queues (default: 1)" },
+	{ "depth", 'd', NUMBER, UBLK_OPT_DEPTH, STAGE_CREATE, "N",
+	  "Requests in flight for each queue (default: 128)" },
+	{ "max-io-size", 0, SIZE32, UBLK_OPT_MAX_IO_SIZE, STAGE_CREATE, "SIZE",
+	  "The largest request (default: 512K)" },
+	{ "shared-memory", 0, TRUTH, UBLK_OPT_SHARED_MEMORY, STAGE_CREATE, NULL,
+	  "Programs may share memory with it: direct I/O without a copy" },
+	{ "size", 0, SIZE64, UBLK_OPT_SIZE, STAGE_SERVER, "SIZE",
+	  "The device's size; null needs it, loop takes the file's" },
+	{ "read-only", 'r', TRUTH, UBLK_OPT_READ_ONLY, STAGE_SERVER, NULL, "Refuse writes" },
+	{ "direct", 0, TRUTH, UBLK_OPT_DIRECT, STAGE_SERVER, NULL,
+	  "Bypass the page cache of the backing file, or fail" },
+	{ "buffered", 0, FALSITY, UBLK_OPT_DIRECT, STAGE_SERVER, NULL,
+	  "Use the page cache of the backing file" },
+	{ "logical-block-size", 0, SIZE32, UBLK_OPT_LOGICAL_BLOCK_SIZE, STAGE_SERVER, "SIZE",
+	  "The unit of requests" },
+	{ "physical-block-size", 0, SIZE32, UBLK_OPT_PHYSICAL_BLOCK_SIZE, STAGE_SERVER, "SIZE",
+	  "The unit that users should align to" },
+	{ "io-min", 0, SIZE32, UBLK_OPT_IO_MIN, STAGE_SERVER, "SIZE",
+	  "The smallest request that makes sense" },
+	{ "io-opt", 0, SIZE32, UBLK_OPT_IO_OPT, STAGE_SERVER, "SIZE", "The best size of requests" },
+	{ "chunk-size", 0, SIZE32, UBLK_OPT_CHUNK_SIZE, STAGE_SERVER, "SIZE",
+	  "No request crosses a multiple of it" },
+	{ "max-segments", 0, NUMBER, UBLK_OPT_MAX_SEGMENTS, STAGE_SERVER, "N",
+	  "Pieces of memory in a request" },
+	{ "max-segment-size", 0, SIZE32, UBLK_OPT_MAX_SEGMENT_SIZE, STAGE_SERVER, "SIZE",
+	  "The largest such piece" },
+	{ "segment-boundary-mask", 0, MASK, UBLK_OPT_SEGMENT_BOUNDARY_MASK, STAGE_SERVER, "MASK",
+	  "No such piece crosses a multiple of MASK + 1" },
+	{ "virt-boundary-mask", 0, MASK, UBLK_OPT_VIRT_BOUNDARY_MASK, STAGE_SERVER, "MASK",
+	  "Pieces have gaps only at multiples of MASK + 1" },
+	{ "dma-alignment", 0, SIZE32, UBLK_OPT_DMA_ALIGNMENT, STAGE_SERVER, "SIZE",
+	  "How the memory of direct I/O is to be aligned" },
+	{ "max-discard-size", 0, SIZE64, UBLK_OPT_DISCARD_SIZE, STAGE_SERVER, "SIZE",
+	  "The largest discard, at most the target's; 0: none" },
+	{ "discard-granularity", 0, SIZE32, UBLK_OPT_DISCARD_GRANULARITY, STAGE_SERVER, "SIZE",
+	  "The unit of discards" },
+	{ "discard-alignment", 0, SIZE32, UBLK_OPT_DISCARD_ALIGNMENT, STAGE_SERVER, "SIZE",
+	  "Where the first such unit begins" },
+	{ "max-write-zeroes-size", 0, SIZE64, UBLK_OPT_WRITE_ZEROES_SIZE, STAGE_SERVER, "SIZE",
+	  "The largest write of zeroes, at most the target's; 0: none" },
+	{ "rotational", 0, TRUTH, UBLK_OPT_ROTATIONAL, STAGE_SERVER, NULL,
+	  "Say that it is a turning disk" },
+	{ "no-rotational", 0, FALSITY, UBLK_OPT_ROTATIONAL, STAGE_SERVER, NULL,
+	  "Say that it is none" },
+	{ "volatile-cache", 0, TRUTH, UBLK_OPT_VOLATILE_CACHE, STAGE_SERVER, NULL,
+	  "Say that only flushes make data durable" },
+	{ "no-volatile-cache", 0, FALSITY, UBLK_OPT_VOLATILE_CACHE, STAGE_SERVER, NULL,
+	  "Say that each write is durable; not for loop" },
+	{ "fua", 0, TRUTH, UBLK_OPT_FUA, STAGE_SERVER, NULL, "Take durable writes (FUA)" },
+	{ "no-fua", 0, FALSITY, UBLK_OPT_FUA, STAGE_SERVER, NULL,
+	  "Have them replaced by a write and a flush" },
 };
 
 static gboolean parse_option(const char *name, const char *value, gpointer data, GError **error);
 
-#define OPTION(name, letter, flags, help, value)                                                \
-	{                                                                                       \
-		name, letter, flags, G_OPTION_ARG_CALLBACK, (gpointer)parse_option, help, value \
-	}
+static int get_flags(const struct option *option)
+{
+	int flags = (option->kind == FILE_NAME ? G_OPTION_FLAG_FILENAME : 0) |
+		    (option->help ? 0 : G_OPTION_FLAG_HIDDEN);
 
-const GOptionEntry make_options_entries[] = {
-	OPTION("target", 't', 0, "What serves it: loop (a file or block device) or null", "TARGET"),
-	OPTION("file", 'f', G_OPTION_FLAG_FILENAME, "The backing file of loop", "FILE"),
-	OPTION("name", 0, 0, "A name, unique among your devices (default: ublkN)", "NAME"),
-	OPTION("id", 'n', 0, "The number N of /dev/ublkbN (default: the first free one)", "ID"),
-	OPTION("number", 0, G_OPTION_FLAG_HIDDEN, "The same as --id", "ID"),
-	OPTION("queues", 'q', 0, "How many queues (default: 1)", "N"),
-	OPTION("depth", 'd', 0, "Requests in flight for each queue (default: 128)", "N"),
-	OPTION("max-io-size", 0, 0, "The largest request (default: 512K)", "SIZE"),
-	OPTION("size", 0, 0, "The device's size; null needs it, loop takes the file's", "SIZE"),
-	OPTION("read-only", 'r', G_OPTION_FLAG_NO_ARG, "Refuse writes", NULL),
-	OPTION("logical-block-size", 0, 0, "The unit of requests", "SIZE"),
-	OPTION("direct", 0, G_OPTION_FLAG_NO_ARG,
-	       "Bypass the page cache of the backing file, or fail", NULL),
-	OPTION("buffered", 0, G_OPTION_FLAG_NO_ARG, "Use the page cache of the backing file", NULL),
-	{ NULL },
-};
+	if (option->value)
+		return flags;
+	/*
+	 * GOption ignores the value in "--fua=no" where there can be none; so there may be one, to
+	 * be refused. But behind a letter it would take the next word for it.
+	 */
+	return flags | (option->short_name ? G_OPTION_FLAG_NO_ARG : G_OPTION_FLAG_OPTIONAL_ARG);
+}
+
+const GOptionEntry *make_options_get_entries(void)
+{
+	static GOptionEntry entries[G_N_ELEMENTS(options_table) + 1];
+
+	for (gsize i = 0; i < G_N_ELEMENTS(options_table); i++) {
+		const struct option *option = &options_table[i];
+
+		entries[i] = (GOptionEntry){
+			.long_name = option->name,
+			.short_name = option->short_name,
+			.flags = get_flags(option),
+			.arg = G_OPTION_ARG_CALLBACK,
+			.arg_data = (gpointer)parse_option,
+			.description = option->help,
+			.arg_description = option->value,
+		};
+	}
+	return entries;
+}
 
 /* @name as it was typed: "-q" or "--queues". */
 static const struct option *find_option(const char *name)
@@ -87,6 +149,20 @@ static const struct option *find_option(const char *name)
 			return option;
 	}
 	g_assert_not_reached();
+}
+
+static GVariant *parse_mask(const char *text, GError **error)
+{
+	guint64 number;
+
+	if (g_ascii_strncasecmp(text, "0x", 2) != 0)
+		return parse_number(text, G_MAXUINT64, &number, error)
+			       ? g_variant_new_uint64(number)
+			       : NULL;
+	if (g_ascii_string_to_unsigned(text + 2, 16, 0, G_MAXUINT64, &number, NULL))
+		return g_variant_new_uint64(number);
+	g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE, "“%s” is not a number", text);
+	return NULL;
 }
 
 static GVariant *parse_value(const struct option *option, const char *text, GError **error)
@@ -106,6 +182,8 @@ static GVariant *parse_value(const struct option *option, const char *text, GErr
 	case SIZE64:
 		return parse_size(text, G_MAXINT64, &number, error) ? g_variant_new_uint64(number)
 								    : NULL;
+	case MASK:
+		return parse_mask(text, error);
 	case TRUTH:
 		return g_variant_new_boolean(TRUE);
 	case FALSITY:
@@ -133,6 +211,11 @@ static gboolean parse_option(const char *name, const char *text, gpointer data, 
 		options->file = make_options_get_absolute(text);
 		return TRUE;
 	}
+	if (text && !option->value) {
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE, "%s takes no value, “%s”", name,
+			    text);
+		return FALSE;
+	}
 	value = parse_value(option, text, error);
 	if (!value) {
 		g_prefix_error(error, "%s: ", name);
@@ -141,11 +224,13 @@ static gboolean parse_option(const char *name, const char *text, gpointer data, 
 	g_variant_ref_sink(value);
 	/* The last one wins, as everywhere; but yes and no together is a mistake. */
 	before = g_hash_table_lookup(options->values, option->key);
-	if (before && strcmp(option->key, UBLK_OPT_DIRECT) == 0 &&
+	if (before && (option->kind == TRUTH || option->kind == FALSITY) &&
 	    !g_variant_equal(before, value)) {
+		const struct option *yes = option->kind == TRUTH ? option : option - 1;
+
 		g_variant_unref(value);
 		g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE,
-			    "--direct and --buffered exclude each other");
+			    "--%s and --%s exclude each other", yes->name, yes[1].name);
 		return FALSE;
 	}
 	g_hash_table_insert(options->values, (gpointer)option->key, value);
@@ -306,17 +391,15 @@ void make_options_append_arguments(const MakeOptions *options, GPtrArray *argv)
 	}
 	for (gsize i = 0; i < G_N_ELEMENTS(options_table); i++) {
 		const struct option *option = &options_table[i];
-		GVariant *value =
-			option->argument ? g_hash_table_lookup(options->values, option->key) : NULL;
+		GVariant *value = option->stage == STAGE_SERVER
+					  ? g_hash_table_lookup(options->values, option->key)
+					  : NULL;
+		gboolean truth = option->kind == TRUTH || option->kind == FALSITY;
 
-		if (!value)
+		if (!value || (truth && g_variant_get_boolean(value) != (option->kind == TRUTH)))
 			continue;
-		if (option->kind == TRUTH || option->kind == FALSITY) {
-			if (g_variant_get_boolean(value) == (option->kind == TRUTH))
-				g_ptr_array_add(argv, g_strdup(option->argument));
-			continue;
-		}
-		g_ptr_array_add(argv, g_strdup(option->argument));
-		g_ptr_array_add(argv, g_variant_print(value, FALSE));
+		g_ptr_array_add(argv, g_strconcat("--", option->name, NULL));
+		if (!truth)
+			g_ptr_array_add(argv, g_variant_print(value, FALSE));
 	}
 }

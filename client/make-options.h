@@ -21,8 +21,11 @@ MakeOptions *make_options_new(void);
 void make_options_free(MakeOptions *options);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MakeOptions, make_options_free)
 
-/* GOption's entries, ended by an empty one; pass the MakeOptions to verbs_parse() as its data. */
-extern const GOptionEntry make_options_entries[];
+/*
+ * GOption's entries, ended by an empty one, static; pass the MakeOptions to verbs_parse() as its
+ * data.
+ */
+const GOptionEntry *make_options_get_entries(void);
 
 /*
  * What can be told without ublkd: a target is given, loop has a file and the file can be opened as

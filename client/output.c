@@ -228,6 +228,8 @@ void output_print_device(FILE *stream, const Device *device, const char *backing
 	print_line(stream, "Character device:", "%s", device->char_device);
 	if (device->server_pid)
 		print_line(stream, "Server:", "process %u", device->server_pid);
+	if (device->shared_memory)
+		print_size(stream, "Shared memory:", device->shared_memory);
 	if (created)
 		print_line(stream, "Created:", "%s", created);
 }
@@ -278,6 +280,7 @@ static GVariant *build_device(const Device *device, gboolean with_backing_file,
 		add(&b, "server_pid", g_variant_new_uint32(device->server_pid));
 	else
 		add_text(&b, "server_pid", NULL);
+	add(&b, "shared_memory", g_variant_new_uint64(device->shared_memory));
 	add_text(&b, "created_at", created);
 	return g_variant_builder_end(&b);
 }

@@ -262,7 +262,8 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 	g_autofree char *path = NULL;
 	autofd char_fd = -1;
 
-	if (!verbs_parse_two(verb, make_options_entries, common, options, &argc, &argv, error) ||
+	if (!verbs_parse_two(verb, make_options_get_entries(), common, options, &argc, &argv,
+			     error) ||
 	    !make_options_check(options, error))
 		return EXIT_CODE_USAGE;
 	bus = bus_connect(ask_password, error);

@@ -16,6 +16,8 @@
 #define SECTOR_SIZE  (1U << SECTOR_SHIFT)
 /* The driver's bound for every block size that is not the logical one (since 7.0). */
 #define MAX_BLOCK_SIZE (256U << 20)
+/* Of 512 bytes, in a 32-bit number. */
+#define MAX_DISCARD ((uint64_t)UINT32_MAX << SECTOR_SHIFT)
 /* What the driver passes on for parameters that are not set. */
 #define DEFAULT_MAX_SEGMENTS          UINT16_MAX
 #define DEFAULT_MAX_SEGMENT_SIZE      UINT32_MAX
@@ -41,6 +43,140 @@ static uint32_t max_u32(uint32_t a, uint32_t b)
 	return a > b ? a : b;
 }
 
+/* A bound that is the machine's page size. */
+#define PAGE           UINT64_MAX
+#define LESS_THAN_PAGE "is less than the page size"
+#define MORE_THAN_PAGE "is more than the page size"
+
+#define PARAM_BOOL(label, member)                                                               \
+	.name = label, .kind = UBLK_PARAM_BOOL, .offset = offsetof(struct ublk_limits, member), \
+	.block = UBLK_PARAM_TYPE_BASIC, .zero = true
+#define PARAM_U32(label, member, type)                                                         \
+	.name = label, .kind = UBLK_PARAM_U32, .offset = offsetof(struct ublk_limits, member), \
+	.block = UBLK_PARAM_TYPE_##type
+#define PARAM_U64(label, member, type)                                                         \
+	.name = label, .kind = UBLK_PARAM_U64, .offset = offsetof(struct ublk_limits, member), \
+	.block = UBLK_PARAM_TYPE_##type
+
+/* In the order in which ublk-server reports them. */
+static const struct ublk_param table[] = {
+	{ PARAM_U64("size", size, BASIC), .min = SECTOR_SIZE, .low = "is less than 512",
+	  /* Offsets in a device are signed. */
+	  .max = INT64_MAX, .high = "is more than 8 EiB - 1" },
+	{ PARAM_U32("logical-block-size", logical_block_size, BASIC), .power = true,
+	  .min = SECTOR_SIZE, .low = "is less than 512", .max = PAGE, .high = MORE_THAN_PAGE },
+	{ PARAM_U32("physical-block-size", physical_block_size, BASIC), .zero = true, .power = true,
+	  .min = SECTOR_SIZE, .low = "is less than 512", .max = MAX_BLOCK_SIZE,
+	  .high = "is more than 256 MiB" },
+	{ PARAM_U32("io-min", io_min, BASIC), .zero = true, .power = true, .min = SECTOR_SIZE,
+	  .low = "is less than 512", .max = MAX_BLOCK_SIZE, .high = "is more than 256 MiB" },
+	{ PARAM_U32("io-opt", io_opt, BASIC), .zero = true, .power = true, .min = SECTOR_SIZE,
+	  .low = "is less than 512", .max = MAX_BLOCK_SIZE, .high = "is more than 256 MiB" },
+	{ PARAM_U32("max-io-size", max_io_size, BASIC), .zero = true, .unit = SECTOR_SIZE,
+	  .min = PAGE, .low = LESS_THAN_PAGE },
+	{ PARAM_U32("chunk-size", chunk_size, BASIC), .zero = true, .unit = SECTOR_SIZE },
+	{ PARAM_U64("virt-boundary-mask", virt_boundary_mask, BASIC), .zero = true, .mask = true },
+	/* The block layer takes an alignment of 1, which is a mask of 0, for "not set": 512. */
+	{ PARAM_U32("dma-alignment", dma_alignment, DMA_ALIGN), .zero = true, .power = true,
+	  .min = 2, .low = "is less than 2", .max = PAGE, .high = MORE_THAN_PAGE },
+	{ PARAM_U32("max-segments", max_segments, SEGMENT), .zero = true, .max = UINT16_MAX,
+	  .high = "is more than 65535" },
+	{ PARAM_U32("max-segment-size", max_segment_size, SEGMENT), .zero = true,
+	  .min = UBLK_MIN_SEGMENT_SIZE, .low = "is less than 4096" },
+	/* The driver wants the mask plus one to be a power of two: all ones is none. */
+	{ PARAM_U64("segment-boundary-mask", segment_boundary_mask, SEGMENT), .zero = true,
+	  .mask = true, .min = UBLK_MIN_SEGMENT_SIZE - 1, .low = "is less than 4095",
+	  .max = INT64_MAX, .high = "is more than 2^63 - 1" },
+	{ PARAM_BOOL("read-only", read_only) },
+	{ PARAM_BOOL("rotational", rotational) },
+	{ PARAM_BOOL("volatile-cache", volatile_cache) },
+	{ PARAM_BOOL("fua", fua) },
+	{ PARAM_U64("max-discard-size", max_discard_size, DISCARD), .zero = true,
+	  .unit = SECTOR_SIZE, .max = MAX_DISCARD, .high = "is more than 2 TiB - 512" },
+	{ PARAM_U32("discard-granularity", discard_granularity, DISCARD), .zero = true,
+	  .unit = SECTOR_SIZE },
+	{ PARAM_U32("discard-alignment", discard_alignment, DISCARD), .zero = true,
+	  .unit = SECTOR_SIZE },
+	{ PARAM_U64("max-write-zeroes-size", max_write_zeroes_size, DISCARD), .zero = true,
+	  .unit = SECTOR_SIZE, .max = MAX_DISCARD, .high = "is more than 2 TiB - 512" },
+};
+#define TABLE_LEN (sizeof(table) / sizeof(table[0]))
+_Static_assert(TABLE_LEN <= 32, "a set of members is a uint32_t");
+
+const struct ublk_param *ublk_params_table(size_t *n)
+{
+	*n = TABLE_LEN;
+	return table;
+}
+
+const struct ublk_param *ublk_params_find(const char *name)
+{
+	for (size_t i = 0; i < TABLE_LEN; i++)
+		if (strcmp(table[i].name, name) == 0)
+			return &table[i];
+	return NULL;
+}
+
+uint32_t ublk_params_bit(const struct ublk_param *param)
+{
+	return 1U << (param - table);
+}
+
+uint64_t ublk_params_get(const struct ublk_limits *limits, const struct ublk_param *param)
+{
+	const void *at = (const char *)limits + param->offset;
+
+	switch (param->kind) {
+	case UBLK_PARAM_BOOL:
+		return *(const bool *)at;
+	case UBLK_PARAM_U32:
+		return *(const uint32_t *)at;
+	default:
+		return *(const uint64_t *)at;
+	}
+}
+
+void ublk_params_store(struct ublk_limits *limits, const struct ublk_param *param, uint64_t value)
+{
+	void *at = (char *)limits + param->offset;
+
+	switch (param->kind) {
+	case UBLK_PARAM_BOOL:
+		*(bool *)at = value != 0;
+		break;
+	case UBLK_PARAM_U32:
+		*(uint32_t *)at = (uint32_t)value;
+		break;
+	default:
+		*(uint64_t *)at = value;
+		break;
+	}
+}
+
+static uint64_t get_bound(uint64_t bound)
+{
+	return bound == PAGE ? get_page_size() : bound;
+}
+
+const char *ublk_params_check(const struct ublk_param *param, uint64_t value)
+{
+	if (!value)
+		return param->zero ? NULL : "is 0";
+	if (param->kind == UBLK_PARAM_U32 && value > UINT32_MAX)
+		return "is more than 32 bits hold";
+	if (param->power && !is_power_of_two(value))
+		return "is not a power of two";
+	if (param->mask && (value & (value + 1)))
+		return "is not a power of two less one";
+	if (param->unit && value % param->unit)
+		return "is not a multiple of 512";
+	if (param->min && value < get_bound(param->min))
+		return param->low;
+	if (param->max && value > get_bound(param->max))
+		return param->high;
+	return NULL;
+}
+
 /* A refusal as an expression: names the field and the reason. */
 struct refusal {
 	const char **field;
@@ -56,7 +192,7 @@ static int refuse(const struct refusal *refusal, const char *field, const char *
 	return -EINVAL;
 }
 
-/* Put in place of each 0 what it stands for. Returns whether the segment block is wanted. */
+/* Put in place of each 0 what it stands for. */
 static void set_defaults(struct ublk_limits *l, uint32_t max_io_buf_bytes)
 {
 	if (!l->logical_block_size)
@@ -68,100 +204,56 @@ static void set_defaults(struct ublk_limits *l, uint32_t max_io_buf_bytes)
 	if (!l->io_opt)
 		l->io_opt = l->io_min;
 	if (!l->max_io_size)
-		l->max_io_size = max_io_buf_bytes & ~(SECTOR_SIZE - 1);
+		l->max_io_size = max_io_buf_bytes - max_io_buf_bytes % l->logical_block_size;
 	if (l->max_discard_size && !l->discard_granularity)
-		l->discard_granularity = l->logical_block_size;
+		l->discard_granularity = l->physical_block_size;
+}
+
+static int check_values(const struct ublk_limits *l, const struct refusal *r)
+{
+	for (size_t i = 0; i < TABLE_LEN; i++) {
+		const char *why = ublk_params_check(&table[i], ublk_params_get(l, &table[i]));
+
+		if (why)
+			return refuse(r, table[i].name, why);
+	}
+	return 0;
 }
 
 static int check_blocks(const struct ublk_limits *l, const struct refusal *r)
 {
-	if (!is_power_of_two(l->logical_block_size))
-		return refuse(r, "logical-block-size", "is not a power of two");
-	if (l->logical_block_size < SECTOR_SIZE)
-		return refuse(r, "logical-block-size", "is less than 512");
-	if (l->logical_block_size > get_page_size())
-		return refuse(r, "logical-block-size", "is more than the page size");
-
-	if (!is_power_of_two(l->physical_block_size))
-		return refuse(r, "physical-block-size", "is not a power of two");
 	if (l->physical_block_size < l->logical_block_size)
 		return refuse(r, "physical-block-size", "is less than the logical block size");
-	if (l->physical_block_size > MAX_BLOCK_SIZE)
-		return refuse(r, "physical-block-size", "is more than 256 MiB");
-
 	/* The block layer would raise io_min, and round io_opt down to nothing. */
-	if (!is_power_of_two(l->io_min))
-		return refuse(r, "io-min", "is not a power of two");
 	if (l->io_min < l->physical_block_size)
 		return refuse(r, "io-min", "is less than the physical block size");
-	if (l->io_min > MAX_BLOCK_SIZE)
-		return refuse(r, "io-min", "is more than 256 MiB");
-	if (!is_power_of_two(l->io_opt))
-		return refuse(r, "io-opt", "is not a power of two");
 	if (l->io_opt < l->io_min)
 		return refuse(r, "io-opt", "is less than io-min");
-	if (l->io_opt > MAX_BLOCK_SIZE)
-		return refuse(r, "io-opt", "is more than 256 MiB");
-	return 0;
-}
-
-static int check_size(const struct ublk_limits *l, const struct refusal *r)
-{
-	if (!l->size)
-		return refuse(r, "size", "is 0");
 	if (l->size % l->logical_block_size)
 		return refuse(r, "size", "is not a multiple of the logical block size");
-	/* Offsets in a device are signed. */
-	if (l->size > INT64_MAX)
-		return refuse(r, "size", "is more than 8 EiB - 1");
 	return 0;
 }
 
 static int check_requests(const struct ublk_limits *l, uint32_t max_io_buf_bytes,
 			  const struct refusal *r)
 {
-	if (l->max_io_size % SECTOR_SIZE)
-		return refuse(r, "max-io-size", "is not a multiple of 512");
-	if (l->max_io_size < get_page_size())
-		return refuse(r, "max-io-size", "is less than the page size");
+	/* The block layer would round it down. */
+	if (l->max_io_size % l->logical_block_size)
+		return refuse(r, "max-io-size", "is not a multiple of the logical block size");
 	if (l->max_io_size > max_io_buf_bytes)
 		return refuse(r, "max-io-size", "is more than the device's buffers hold");
 	/* A request that is split at such a boundary must still consist of whole blocks. */
 	if (l->chunk_size % l->logical_block_size)
 		return refuse(r, "chunk-size", "is not a multiple of the logical block size");
-	if (l->virt_boundary_mask & (l->virt_boundary_mask + 1))
-		return refuse(r, "virt-boundary-mask", "is not a power of two less one");
 	if (l->fua && !l->volatile_cache)
 		return refuse(r, "fua", "needs a volatile cache");
 	return 0;
 }
 
-static int check_memory(const struct ublk_limits *l, const struct refusal *r)
-{
-	if (l->dma_alignment && !is_power_of_two(l->dma_alignment))
-		return refuse(r, "dma-alignment", "is not a power of two");
-	if (l->dma_alignment > get_page_size())
-		return refuse(r, "dma-alignment", "is more than the page size");
-	if (l->max_segments > UINT16_MAX)
-		return refuse(r, "max-segments", "is more than 65535");
-	if (l->max_segment_size && l->max_segment_size < UBLK_MIN_SEGMENT_SIZE)
-		return refuse(r, "max-segment-size", "is less than 4096");
-	/* The mask plus one must be a power of two, so all ones is refused as well. */
-	if (l->segment_boundary_mask && !is_power_of_two(l->segment_boundary_mask + 1))
-		return refuse(r, "segment-boundary-mask", "is not a power of two less one");
-	if (l->segment_boundary_mask && l->segment_boundary_mask < UBLK_MIN_SEGMENT_SIZE - 1)
-		return refuse(r, "segment-boundary-mask", "is less than 4095");
-	return 0;
-}
-
 static int check_discard(const struct ublk_limits *l, const struct refusal *r)
 {
-	const uint64_t max = (uint64_t)UINT32_MAX << SECTOR_SHIFT;
-
 	if (l->max_discard_size % l->logical_block_size)
 		return refuse(r, "max-discard-size", "is not a multiple of the logical block size");
-	if (l->max_discard_size > max)
-		return refuse(r, "max-discard-size", "is more than 2 TiB - 512");
 	if (!l->max_discard_size && l->discard_granularity)
 		return refuse(r, "discard-granularity", "needs a maximal discard size");
 	if (!l->max_discard_size && l->discard_alignment)
@@ -170,20 +262,20 @@ static int check_discard(const struct ublk_limits *l, const struct refusal *r)
 		if (l->discard_granularity % l->logical_block_size)
 			return refuse(r, "discard-granularity",
 				      "is not a multiple of the logical block size");
+		/* The block layer would raise it. */
+		if (l->discard_granularity < l->physical_block_size)
+			return refuse(r, "discard-granularity",
+				      "is less than the physical block size");
 		/* Less than one unit at a time: the block layer would never split to fit. */
 		if (l->discard_granularity > l->max_discard_size)
 			return refuse(r, "discard-granularity",
 				      "is more than the maximal discard size");
-		if (l->discard_alignment % SECTOR_SIZE)
-			return refuse(r, "discard-alignment", "is not a multiple of 512");
 		if (l->discard_alignment >= l->discard_granularity)
 			return refuse(r, "discard-alignment", "is not less than the granularity");
 	}
 	if (l->max_write_zeroes_size % l->logical_block_size)
 		return refuse(r, "max-write-zeroes-size",
 			      "is not a multiple of the logical block size");
-	if (l->max_write_zeroes_size > max)
-		return refuse(r, "max-write-zeroes-size", "is more than 2 TiB - 512");
 	return 0;
 }
 
@@ -196,9 +288,9 @@ int ublk_params_build(const struct ublk_limits *limits, uint32_t max_io_buf_byte
 
 	set_defaults(&l, max_io_buf_bytes);
 	/* The block sizes first: others are measured by them. */
-	if ((ret = check_blocks(&l, &r)) < 0 || (ret = check_size(&l, &r)) < 0 ||
+	if ((ret = check_values(&l, &r)) < 0 || (ret = check_blocks(&l, &r)) < 0 ||
 	    (ret = check_requests(&l, max_io_buf_bytes, &r)) < 0 ||
-	    (ret = check_memory(&l, &r)) < 0 || (ret = check_discard(&l, &r)) < 0)
+	    (ret = check_discard(&l, &r)) < 0)
 		return ret;
 
 	*params = (struct ublk_params){
@@ -226,7 +318,7 @@ int ublk_params_build(const struct ublk_limits *limits, uint32_t max_io_buf_byte
 			.discard_alignment = l.discard_alignment,
 			/* Also wanted by a device that only writes zeroes. */
 			.discard_granularity = l.discard_granularity ? l.discard_granularity
-								     : l.logical_block_size,
+								     : l.physical_block_size,
 			.max_discard_sectors = (uint32_t)(l.max_discard_size >> SECTOR_SHIFT),
 			.max_write_zeroes_sectors =
 				(uint32_t)(l.max_write_zeroes_size >> SECTOR_SHIFT),
@@ -297,4 +389,16 @@ void ublk_params_describe(const struct ublk_params *params, struct ublk_limits *
 		limits->max_segment_size = params->seg.max_segment_size;
 		limits->segment_boundary_mask = params->seg.seg_boundary_mask;
 	}
+}
+
+const struct ublk_param *ublk_params_find_lost(const struct ublk_limits *limits,
+					       const struct ublk_params *set,
+					       const struct ublk_params *kept)
+{
+	uint32_t lost = set->types & ~kept->types;
+
+	for (size_t i = 0; i < TABLE_LEN; i++)
+		if ((table[i].block & lost) && ublk_params_get(limits, &table[i]))
+			return &table[i];
+	return NULL;
 }

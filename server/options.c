@@ -21,14 +21,17 @@ enum {
 	OPT_FLAGS,
 	OPT_FILE_FD,
 	OPT_RECEIVE_FILE,
-	OPT_SIZE,
 	OPT_DIRECT,
 	OPT_BUFFERED,
-	OPT_LOGICAL_BLOCK_SIZE,
 	OPT_QUEUE_CPUS,
 	OPT_REPORT_FD,
+	/* From here on the parameters, by their place in ublk_params_table(): --NAME … */
+	OPT_PARAM = 512,
+	/* … and --no-NAME */
+	OPT_NO_PARAM = 768,
 };
 
+/* What the table of parameters has no part in. */
 static const struct option long_options[] = {
 	{ "target", required_argument, NULL, 't' },
 	{ "char-device", required_argument, NULL, OPT_CHAR_DEVICE },
@@ -41,17 +44,42 @@ static const struct option long_options[] = {
 	{ "file", required_argument, NULL, 'f' },
 	{ "file-fd", required_argument, NULL, OPT_FILE_FD },
 	{ "receive-file", no_argument, NULL, OPT_RECEIVE_FILE },
-	{ "size", required_argument, NULL, OPT_SIZE },
-	{ "read-only", no_argument, NULL, 'r' },
 	{ "direct", no_argument, NULL, OPT_DIRECT },
 	{ "buffered", no_argument, NULL, OPT_BUFFERED },
-	{ "logical-block-size", required_argument, NULL, OPT_LOGICAL_BLOCK_SIZE },
 	{ "queue-cpus", required_argument, NULL, OPT_QUEUE_CPUS },
 	{ "report-fd", required_argument, NULL, OPT_REPORT_FD },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
-	{ 0 },
 };
+#define LONG_OPTIONS (sizeof(long_options) / sizeof(*long_options))
+/* The parameters fit into 32 bits; a boolean has two options. */
+#define MAX_OPTIONS (LONG_OPTIONS + 2 * 32 + 1)
+#define MAX_NAME    64
+
+/*
+ * All options, for getopt_long(): those above and the parameters'. max-io-size is both: as a number
+ * of the device it comes first, and getopt takes the first.
+ */
+static void list_options(struct option all[MAX_OPTIONS], char names[32][MAX_NAME])
+{
+	const struct ublk_param *table;
+	size_t n, len = LONG_OPTIONS;
+
+	memcpy(all, long_options, sizeof(long_options));
+	table = ublk_params_table(&n);
+	for (size_t i = 0; i < n; i++) {
+		bool truth = table[i].kind == UBLK_PARAM_BOOL;
+
+		all[len++] = (struct option){ table[i].name,
+					      truth ? no_argument : required_argument, NULL,
+					      OPT_PARAM + (int)i };
+		if (!truth)
+			continue;
+		snprintf(names[i], MAX_NAME, "no-%s", table[i].name);
+		all[len++] = (struct option){ names[i], no_argument, NULL, OPT_NO_PARAM + (int)i };
+	}
+	all[len] = (struct option){ 0 };
+}
 
 void options_print_help(FILE *out)
 {
@@ -75,12 +103,17 @@ void options_print_help(FILE *out)
 	      "      --file-fd N             loop: inherited descriptor of it\n"
 	      "      --receive-file          loop: its path or descriptor comes over the report "
 	      "socket\n"
-	      "      --size SIZE             size of the device, in bytes or with K, M, G or T;\n"
-	      "                              loop: use only that much of the file\n"
-	      "  -r, --read-only             refuse every write\n"
 	      "      --direct, --buffered    bypass the page cache, or use it (default: bypass it\n"
 	      "                              where the backing file allows that)\n"
-	      "      --logical-block-size N  512 to 4096 bytes\n"
+	      "What the device is to be; SIZE in bytes or with K, M, G or T, or a mask (0xfff):\n"
+	      "      --size SIZE             loop: use only that much of the file\n"
+	      "  -r, --read-only             refuse every write\n"
+	      "      --logical-block-size, --physical-block-size, --io-min, --io-opt, "
+	      "--chunk-size,\n"
+	      "      --virt-boundary-mask, --dma-alignment, --max-segments, --max-segment-size,\n"
+	      "      --segment-boundary-mask, --max-discard-size, --discard-granularity,\n"
+	      "      --discard-alignment, --max-write-zeroes-size SIZE\n"
+	      "      --[no-]rotational, --[no-]volatile-cache, --[no-]fua\n"
 	      "The process:\n"
 	      "      --queue-cpus LISTS      processors for each queue's thread, e.g. 0-1:2,3\n"
 	      "      --report-fd N           where to say READY, or what went wrong\n"
@@ -108,7 +141,7 @@ static int parse_number(const char *text, uint64_t max, uint64_t *value)
 	return 0;
 }
 
-/* A number of bytes with an optional K, M, G or T (powers of 1024). */
+/* A number, of bytes as a rule, with an optional K, M, G or T (powers of 1024). */
 static int parse_size(const char *text, uint64_t *value)
 {
 	static const char units[] = "KMGT";
@@ -124,8 +157,7 @@ static int parse_size(const char *text, uint64_t *value)
 		return -EINVAL;
 	memcpy(digits, text, len);
 	digits[len] = '\0';
-	/* off_t is signed: no file is larger than that, and no device either. */
-	if (parse_number(digits, (uint64_t)INT64_MAX >> shift, &number) < 0)
+	if (parse_number(digits, UINT64_MAX >> shift, &number) < 0)
 		return -EINVAL;
 	*value = number << shift;
 	return 0;
@@ -139,6 +171,40 @@ static int number_option(const char *name, const char *text, uint64_t min, uint6
 		return server_error_set(error, EINVAL, "--%s %s is not a number from %llu to %llu",
 					name, text, (unsigned long long)min,
 					(unsigned long long)max);
+	return 0;
+}
+
+static void wish(struct options *options, const struct ublk_param *param, uint64_t value)
+{
+	ublk_params_store(&options->limits, param, value);
+	options->given |= ublk_params_bit(param);
+	options->size = options->limits.size;
+	options->logical_block_size = options->limits.logical_block_size;
+	options->read_only = options->limits.read_only;
+}
+
+/* What is wrong with the value by itself is said here; with others, by wishes_apply(). */
+static int take_parameter(int opt, struct options *options, struct server_error *error)
+{
+	bool no = opt >= OPT_NO_PARAM;
+	const struct ublk_param *param;
+	const char *why;
+	uint64_t value;
+	size_t n;
+
+	param = &ublk_params_table(&n)[opt - (no ? OPT_NO_PARAM : OPT_PARAM)];
+	if (param->kind == UBLK_PARAM_BOOL) {
+		wish(options, param, !no);
+		return 0;
+	}
+	if (parse_size(optarg, &value) < 0)
+		return server_error_set(error, EINVAL,
+					"--%s %s is not a number (with K, M, G or T if need be)",
+					param->name, optarg);
+	why = ublk_params_check(param, value);
+	if (why)
+		return server_error_set(error, EINVAL, "--%s %s %s", param->name, optarg, why);
+	wish(options, param, value);
 	return 0;
 }
 
@@ -189,14 +255,8 @@ static int take_option(int opt, struct options *options, const char **queue_cpus
 	case OPT_RECEIVE_FILE:
 		options->receive_file = true;
 		break;
-	case OPT_SIZE:
-		if (parse_size(optarg, &options->size) < 0 || options->size == 0)
-			ret = server_error_set(error, EINVAL,
-					       "--size %s is not a number of bytes above 0",
-					       optarg);
-		break;
 	case 'r':
-		options->read_only = true;
+		wish(options, ublk_params_find("read-only"), true);
 		break;
 	case OPT_DIRECT:
 	case OPT_BUFFERED:
@@ -204,14 +264,6 @@ static int take_option(int opt, struct options *options, const char **queue_cpus
 			return server_error_set(error, EINVAL,
 						"--direct and --buffered may be given once");
 		options->io_mode = opt == OPT_DIRECT ? OPTIONS_IO_DIRECT : OPTIONS_IO_BUFFERED;
-		break;
-	case OPT_LOGICAL_BLOCK_SIZE:
-		ret = number_option("logical-block-size", optarg, 512, 4096, &value, error);
-		if (ret == 0 && (value & (value - 1)) != 0)
-			ret = server_error_set(error, EINVAL,
-					       "--logical-block-size %s is not a power of two",
-					       optarg);
-		options->logical_block_size = (uint32_t)value;
 		break;
 	case OPT_QUEUE_CPUS:
 		*queue_cpus = optarg;
@@ -227,8 +279,9 @@ static int take_option(int opt, struct options *options, const char **queue_cpus
 	case 'V':
 		options->action = OPTIONS_VERSION;
 		break;
-	default: /* '?' or ':' */
-		return -EINVAL;
+	default:
+		ret = take_parameter(opt, options, error);
+		break;
 	}
 	if (opt >= OPT_ID && opt <= OPT_FLAGS)
 		*given |= 1U << (opt - OPT_ID);
@@ -265,15 +318,18 @@ static int check_options(const struct options *options, uint32_t given, struct s
 
 int options_parse(int argc, char **argv, struct options *options, struct server_error *error)
 {
+	struct option all[MAX_OPTIONS];
+	char names[32][MAX_NAME];
 	const char *queue_cpus = NULL;
 	uint32_t given = 0;
 	int first_ret = 0;
 	int opt, ret;
 
 	*options = (struct options){ .char_fd = -1, .file_fd = -1, .report_fd = -1 };
+	list_options(all, names);
 	optind = 0; /* glibc: start anew, so that tests may parse twice */
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":t:f:rh", long_options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, ":t:f:rh", all, NULL)) != -1) {
 		ret = 0;
 		/* After the first mistake only --report-fd matters: it says where to tell it. */
 		if (first_ret == 0 || opt == OPT_REPORT_FD) {

@@ -8,6 +8,7 @@
 
 #include "cpu-list.h"
 #include "error.h"
+#include "kernel/ublk-params.h"
 
 enum options_action {
 	OPTIONS_RUN,
@@ -35,10 +36,13 @@ struct options {
 	const char *file;     /* or: */
 	int file_fd;          /* -1: not given */
 	bool receive_file;
-	uint64_t size; /* bytes; 0: the target's own */
-	bool read_only;
 	enum options_io_mode io_mode;
+	struct ublk_limits limits; /* what the device is wished to be */
+	uint32_t given;            /* which members: a set of ublk_params_bit() */
+	/* Of these wishes, those that decide how a target goes about its data. */
+	uint64_t size;               /* bytes; 0: the target's own */
 	uint32_t logical_block_size; /* bytes; 0: the target's own */
+	bool read_only;
 	struct cpu_list *queue_cpus; /* one per queue, or NULL */
 	int report_fd;               /* -1: not given */
 };

@@ -15,39 +15,16 @@
 /* Who asked for --receive-file has the descriptor at hand: this only bounds a mistake. */
 #define RECEIVE_TIMEOUT_MS 10000
 
-size_t report_format_ready(const struct ublk_limits *l, char text[REPORT_MAX])
+size_t report_format_ready(const struct ublk_limits *limits, char text[REPORT_MAX])
 {
-	const struct {
-		const char *key;
-		uint64_t value;
-	} lines[] = {
-		{ "READY", 1 },
-		{ "size", l->size },
-		{ "logical-block-size", l->logical_block_size },
-		{ "physical-block-size", l->physical_block_size },
-		{ "io-min", l->io_min },
-		{ "io-opt", l->io_opt },
-		{ "max-io-size", l->max_io_size },
-		{ "chunk-size", l->chunk_size },
-		{ "virt-boundary-mask", l->virt_boundary_mask },
-		{ "dma-alignment", l->dma_alignment },
-		{ "max-segments", l->max_segments },
-		{ "max-segment-size", l->max_segment_size },
-		{ "segment-boundary-mask", l->segment_boundary_mask },
-		{ "read-only", l->read_only },
-		{ "rotational", l->rotational },
-		{ "volatile-cache", l->volatile_cache },
-		{ "fua", l->fua },
-		{ "max-discard-size", l->max_discard_size },
-		{ "discard-granularity", l->discard_granularity },
-		{ "discard-alignment", l->discard_alignment },
-		{ "max-write-zeroes-size", l->max_write_zeroes_size },
-	};
-	size_t len = 0;
+	const struct ublk_param *table;
+	size_t n, len;
 
-	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++)
-		len += (size_t)snprintf(text + len, REPORT_MAX - len, "%s=%llu\n", lines[i].key,
-					(unsigned long long)lines[i].value);
+	len = (size_t)snprintf(text, REPORT_MAX, "READY=1\n");
+	table = ublk_params_table(&n);
+	for (size_t i = 0; i < n; i++)
+		len += (size_t)snprintf(text + len, REPORT_MAX - len, "%s=%llu\n", table[i].name,
+					(unsigned long long)ublk_params_get(limits, &table[i]));
 	return len;
 }
 

@@ -41,7 +41,7 @@ static const struct ublk_limits taken[] = {
 	{ .size = SIZE, .max_io_size = 4096 + 512 },
 	{ .size = SIZE, .chunk_size = 5 * 512 },
 	{ .size = SIZE, .virt_boundary_mask = 4095 },
-	{ .size = SIZE, .dma_alignment = 1 },
+	{ .size = SIZE, .dma_alignment = 2 },
 	{ .size = SIZE, .dma_alignment = 4096 },
 	{ .size = SIZE, .max_segments = 1 },
 	{ .size = SIZE, .max_segment_size = 4096 },
@@ -49,8 +49,11 @@ static const struct ublk_limits taken[] = {
 	{ .size = SIZE, .max_segments = 65535, .segment_boundary_mask = (1ULL << 62) - 1 },
 	{ .size = SIZE, .read_only = true, .rotational = true },
 	{ .size = SIZE, .volatile_cache = true, .fua = true },
-	{ .size = SIZE, .max_discard_size = 512 },
-	{ .size = SIZE, .max_discard_size = 1U << 20, .discard_granularity = 3 * 512 },
+	{ .size = SIZE, .physical_block_size = 512, .max_discard_size = 512 },
+	{ .size = SIZE,
+	  .physical_block_size = 512,
+	  .max_discard_size = 1U << 20,
+	  .discard_granularity = 3 * 512 },
 	{ .size = SIZE,
 	  .max_discard_size = (2ULL << 40) - 512,
 	  .discard_granularity = 1U << 20,
@@ -91,12 +94,14 @@ static void test_taken(struct ublk_control *ctl)
 		CHECK_EQ(read_queue(info.dev_id, "discard_max_hw_bytes"), l.max_discard_size);
 		CHECK_EQ(read_queue(info.dev_id, "write_zeroes_max_bytes"),
 			 l.max_write_zeroes_size);
-		if (l.max_discard_size)
-			CHECK(read_queue(info.dev_id, "discard_granularity") >=
-			      l.discard_granularity);
+		CHECK_EQ(read_queue(info.dev_id, "discard_granularity"), l.discard_granularity);
+		CHECK_EQ(read_queue(info.dev_id, "virt_boundary_mask"), l.virt_boundary_mask);
+		/* A driver that lacks a block of parameters drops it. */
+		if (params.types & UBLK_PARAM_TYPE_SEGMENT)
+			CHECK_EQ(read_queue(info.dev_id, "max_segment_size"), l.max_segment_size);
 		if (l.max_segments)
 			CHECK_EQ(read_queue(info.dev_id, "max_segments"), l.max_segments);
-		if (l.dma_alignment > 1)
+		if (l.dma_alignment)
 			CHECK_EQ(read_queue(info.dev_id, "dma_alignment"), l.dma_alignment - 1);
 		util_del_dev(ctl, info.dev_id);
 		CHECK_EQ(util_wait(server), 0);

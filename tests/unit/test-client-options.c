@@ -18,7 +18,7 @@ static MakeOptions *parse(const char *line, GError **error)
 	g_assert_true(g_shell_parse_argv(line, &argc, &words, NULL));
 	/* The parser moves the pointers about: the words stay ours. */
 	argv = g_memdup2(words, (argc + 1) * sizeof(*words));
-	return verbs_parse(&verb, make_options_entries, options, &argc, &argv, error)
+	return verbs_parse(&verb, make_options_get_entries(), options, &argc, &argv, error)
 		       ? g_steal_pointer(&options)
 		       : NULL;
 }
@@ -39,7 +39,7 @@ static void test_add(void)
 	g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
 	g_autoptr(MakeOptions) options =
 		parse("add -t loop -f /srv/a.img -n 3 --name work -q 4 -d 64 -r --size 1M "
-		      "--max-io-size 256K --logical-block-size 4K --buffered",
+		      "--max-io-size 256K --shared-memory --logical-block-size 4K --buffered",
 		      &error);
 
 	g_assert_no_error(error);
@@ -47,10 +47,52 @@ static void test_add(void)
 	assert_variant(make_options_build_add(options, fds, &error),
 		       "{'name': <'work'>, 'id': <uint32 3>, 'queues': <uint32 4>,"
 		       " 'depth': <uint32 64>, 'max-io-size': <uint32 262144>,"
-		       " 'size': <uint64 1048576>, 'read-only': <true>,"
-		       " 'logical-block-size': <uint32 4096>, 'direct': <false>,"
+		       " 'shared-memory': <true>,"
+		       " 'size': <uint64 1048576>, 'read-only': <true>, 'direct': <false>,"
+		       " 'logical-block-size': <uint32 4096>,"
 		       " 'file': <'/srv/a.img'>}");
 	g_assert_cmpint(g_unix_fd_list_get_length(fds), ==, 0);
+}
+
+/* Each parameter that an ordinary user's device may have; the words are the same to both receivers.
+ */
+static void test_parameters(void)
+{
+	static const char line[] =
+		"add -t loop -f /srv/a.img --physical-block-size 8K --io-min 16K --io-opt 1M "
+		"--chunk-size 64K --max-segments 7 --max-segment-size 32K "
+		"--segment-boundary-mask 65535 --virt-boundary-mask 0xfff --dma-alignment 4096 "
+		"--max-discard-size 5G --discard-granularity 8K --discard-alignment 512 "
+		"--max-write-zeroes-size 0 --rotational --volatile-cache --no-fua";
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
+	g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
+	g_autofree char *arguments = NULL;
+	g_autoptr(MakeOptions) options = parse(line, &error);
+
+	g_assert_no_error(error);
+	assert_variant(make_options_build_add(options, fds, &error),
+		       "{'physical-block-size': <uint32 8192>, 'io-min': <uint32 16384>,"
+		       " 'io-opt': <uint32 1048576>, 'chunk-size': <uint32 65536>,"
+		       " 'max-segments': <uint32 7>, 'max-segment-size': <uint32 32768>,"
+		       " 'segment-boundary-mask': <uint64 65535>,"
+		       " 'virt-boundary-mask': <uint64 4095>, 'dma-alignment': <uint32 4096>,"
+		       " 'max-discard-size': <uint64 5368709120>,"
+		       " 'discard-granularity': <uint32 8192>,"
+		       " 'discard-alignment': <uint32 512>, 'max-write-zeroes-size': <uint64 0>,"
+		       " 'rotational': <true>, 'volatile-cache': <true>, 'fua': <false>,"
+		       " 'file': <'/srv/a.img'>}");
+	assert_variant(make_options_build_create(options), "@a{sv} {}");
+	make_options_append_arguments(options, argv);
+	g_ptr_array_add(argv, NULL);
+	arguments = g_strjoinv(" ", (char **)argv->pdata);
+	g_assert_cmpstr(arguments, ==,
+			"-f /srv/a.img --physical-block-size 8192 --io-min 16384 --io-opt 1048576 "
+			"--chunk-size 65536 --max-segments 7 --max-segment-size 32768 "
+			"--segment-boundary-mask 65535 --virt-boundary-mask 4095 "
+			"--dma-alignment 4096 --max-discard-size 5368709120 "
+			"--discard-granularity 8192 --discard-alignment 512 "
+			"--max-write-zeroes-size 0 --rotational --volatile-cache --no-fua");
 }
 
 static void test_nothing_is_sent_unasked(void)
@@ -79,8 +121,8 @@ static void test_serve(void)
 	g_ptr_array_add(argv, NULL);
 	line = g_strjoinv(" ", (char **)argv->pdata);
 	g_assert_cmpstr(line, ==,
-			"-f /srv/a.img --size 1048576 --read-only --logical-block-size 4096 "
-			"--direct");
+			"-f /srv/a.img --size 1048576 --read-only --direct "
+			"--logical-block-size 4096");
 }
 
 static void test_wrong_options(void)
@@ -102,6 +144,18 @@ static void test_wrong_options(void)
 		{ "add --name", "--name" },
 		{ "add --direct --buffered", "--direct and --buffered" },
 		{ "add --buffered --direct", "--direct and --buffered" },
+		{ "add --rotational --no-rotational", "--rotational and --no-rotational" },
+		{ "add --no-fua --fua", "--fua and --no-fua" },
+		{ "add --no-volatile-cache --volatile-cache",
+		  "--volatile-cache and --no-volatile-cache" },
+		{ "add --no-read-only", "--no-read-only" },
+		{ "add --io-min 4G", "--io-min" },
+		{ "add --chunk-size -1", "--chunk-size" },
+		{ "add --max-segments 64K", "--max-segments" },
+		{ "add --virt-boundary-mask 4K", "--virt-boundary-mask" },
+		{ "add --virt-boundary-mask 0x", "--virt-boundary-mask" },
+		{ "add --segment-boundary-mask 0x1ffffffffffffffff", "--segment-boundary-mask" },
+		{ "add --fua=yes", "--fua" },
 		{ "add word", "word" },
 		{ "add -t null -- -x", "-x" },
 	};
@@ -207,6 +261,7 @@ int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/client/options/add", test_add);
+	g_test_add_func("/client/options/parameters", test_parameters);
 	g_test_add_func("/client/options/nothing-unasked", test_nothing_is_sent_unasked);
 	g_test_add_func("/client/options/serve", test_serve);
 	g_test_add_func("/client/options/wrong", test_wrong_options);

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,6 +32,8 @@ static struct {
 	GString *calls;
 	/* When set, what the next call is answered with. */
 	const char *error;
+	/* What GetBackingFile tells of one's own. */
+	const char *backing;
 	/* Of the server that Start was told about. */
 	int server_pidfd;
 	pid_t report_pid;
@@ -172,8 +175,13 @@ static gboolean handle_delete(UblkBusDevice *device, GDBusMethodInvocation *invo
 static gboolean handle_resize(UblkBusDevice *device, GDBusMethodInvocation *invocation,
 			      guint64 size, GVariant *options)
 {
-	g_string_append_printf(mock.calls, "Resize %" G_GUINT64_FORMAT "\n", size);
-	ublk_bus_device_complete_resize(device, invocation);
+	gboolean backed = FALSE;
+
+	g_variant_lookup(options, UBLK_OPT_BACKED, "b", &backed);
+	g_string_append_printf(mock.calls, "Resize %" G_GUINT64_FORMAT "%s\n", size,
+			       backed ? " backed" : "");
+	if (!refuse(invocation))
+		ublk_bus_device_complete_resize(device, invocation);
 	return TRUE;
 }
 
@@ -184,7 +192,7 @@ static gboolean handle_get_backing_file(UblkBusDevice *device, GDBusMethodInvoca
 		g_dbus_method_invocation_return_dbus_error(invocation, UBLK_BUS_ERROR_ACCESS_DENIED,
 							   "not yours");
 	else
-		ublk_bus_device_complete_get_backing_file(device, invocation, "/home/me/disk.img");
+		ublk_bus_device_complete_get_backing_file(device, invocation, mock.backing);
 	return TRUE;
 }
 
@@ -196,6 +204,7 @@ static void add_device(guint32 id, const char *name, guint32 uid)
 	g_autoptr(UblkBusDevice) device = ublk_bus_device_skeleton_new();
 	g_autoptr(UblkBusObjectSkeleton) object = ublk_bus_object_skeleton_new(path);
 	static const char *const cpus[] = { "0-1", "2,3", NULL };
+	static const char *const flags[] = { "cmd-ioctl-encode", "update-size", NULL };
 
 	ublk_bus_device_set_id(device, id);
 	ublk_bus_device_set_name(device, name);
@@ -207,7 +216,9 @@ static void add_device(guint32 id, const char *name, guint32 uid)
 	ublk_bus_device_set_queue_depth(device, 64);
 	ublk_bus_device_set_max_io_size(device, 524288);
 	ublk_bus_device_set_flags(device, 0x22);
+	ublk_bus_device_set_shared_memory(device, id == 0 ? 65536 : 0);
 	ublk_bus_device_set_queue_cpus(device, cpus);
+	ublk_bus_device_set_flag_names(device, flags);
 	ublk_bus_device_set_block_device(device, block);
 	ublk_bus_device_set_char_device(device, character);
 	g_signal_connect(device, "handle-start", G_CALLBACK(handle_start), NULL);
@@ -247,6 +258,7 @@ static void mock_up(void)
 
 	mock.calls = g_string_new(NULL);
 	mock.error = NULL;
+	mock.backing = "/home/me/disk.img";
 	mock.server_pidfd = -1;
 	mock.objects = g_dbus_object_manager_server_new(UBLK_BUS_ROOT);
 	add_manager();
@@ -421,6 +433,14 @@ static void test_info(void)
 		g_assert_cmpstr(other.err, ==, "");
 		g_assert_nonnull(strstr(other.out, "\"backing_file\": null"));
 		g_assert_cmpint(none.status, ==, 3);
+		/* Nobody wants to read that nothing is shared; programs want the key always. */
+		g_assert_nonnull(strstr(own.out, "\nShared memory:       64K (65536 bytes)\n"));
+		g_assert_nonnull(strstr(other.out, "\"shared_memory\": 0,"));
+	}
+	{
+		auto_result other = run_client("info 3");
+
+		g_assert_null(strstr(other.out, "Shared memory"));
 	}
 	mock_down();
 }
@@ -470,16 +490,108 @@ static void test_del(void)
 	mock_down();
 }
 
-static void test_resize_and_features(void)
+static gint64 size_of(const char *path)
+{
+	struct stat st;
+
+	g_assert_no_errno(stat(path, &st));
+	return st.st_size;
+}
+
+/* A device is not made larger than its file by mistake; and the file only if it is the device's. */
+static void test_resize(void)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	g_autofree char *file = NULL;
+	int fd = g_file_open_tmp("ublk-verbs-XXXXXX", &file, NULL);
+
+	g_assert_no_errno(ftruncate(fd, 67108864));
+	mock_up();
+	mock.backing = file;
+	{
+		auto_result smaller = run_client("resize work 32M");
+		auto_result larger = run_client("resize work 128M");
+		auto_result not_in_use = run_client("resize --grow-file work 128M");
+		auto_result other = run_client("resize 3 128M");
+		auto_result others_file = run_client("resize --grow-file 3 128M");
+
+		g_assert_cmpint(smaller.status, ==, 0);
+		g_assert_cmpint(larger.status, ==, 2);
+		g_assert_nonnull(strstr(larger.err, "has 67108864 bytes"));
+		g_assert_nonnull(strstr(larger.err, "--grow-file"));
+		g_assert_cmpint(not_in_use.status, ==, 1);
+		g_assert_nonnull(strstr(not_in_use.err, "is not the file of this device"));
+		g_assert_cmpint(other.status, ==, 4);
+		g_assert_cmpint(others_file.status, ==, 2);
+		g_assert_nonnull(strstr(others_file.err, "somebody else's"));
+		g_assert_cmpstr(mock.calls->str, ==, "Resize 33554432\n");
+		g_assert_cmpint(size_of(file), ==, 67108864);
+	}
+	/* As the device's server does. */
+	g_assert_no_errno(fcntl(fd, F_OFD_SETLK, &lock));
+	g_string_truncate(mock.calls, 0);
+	mock.error = UBLK_BUS_ERROR_INVALID_ARGUMENT;
+	{
+		auto_result refused = run_client("resize --grow-file work 128M");
+
+		g_assert_cmpint(refused.status, ==, 2);
+		g_assert_cmpint(size_of(file), ==, 67108864);
+	}
+	mock.error = UBLK_BUS_ERROR_TIMED_OUT;
+	{
+		auto_result unknown = run_client("resize --grow-file work 256M");
+
+		g_assert_cmpint(unknown.status, ==, 6);
+		g_assert_cmpint(size_of(file), ==, 268435456);
+	}
+	mock.error = NULL;
+	{
+		auto_result grown = run_client("resize --grow-file work 512M");
+		auto_result large_enough = run_client("resize --grow-file work 128M");
+
+		g_assert_cmpint(grown.status, ==, 0);
+		g_assert_cmpint(large_enough.status, ==, 0);
+		g_assert_cmpint(size_of(file), ==, 536870912);
+		g_assert_cmpstr(mock.calls->str, ==,
+				"Resize 134217728 backed\nResize 268435456 backed\n"
+				"Resize 536870912 backed\nResize 134217728 backed\n");
+	}
+	g_string_truncate(mock.calls, 0);
+	mock.backing = "";
+	{
+		auto_result unknown = run_client("resize work 128M");
+		auto_result grow = run_client("resize --grow-file work 128M");
+		auto_result both = run_client("resize --grow-file --backed work 128M");
+		auto_result backed = run_client("resize --backed work 128M");
+
+		g_assert_cmpint(unknown.status, ==, 2);
+		g_assert_nonnull(strstr(unknown.err, "knows no path"));
+		g_assert_nonnull(strstr(unknown.err, "--backed"));
+		g_assert_cmpint(grow.status, ==, 2);
+		g_assert_cmpint(both.status, ==, 2);
+		g_assert_cmpint(backed.status, ==, 0);
+		g_assert_cmpstr(mock.calls->str, ==, "Resize 134217728 backed\n");
+	}
+	g_string_truncate(mock.calls, 0);
+	mock.backing = "/no/such/file";
+	{
+		auto_result gone = run_client("resize --grow-file work 128M");
+
+		g_assert_cmpint(gone.status, ==, 3);
+		g_assert_cmpstr(mock.calls->str, ==, "");
+	}
+	mock_down();
+	close(fd);
+	unlink(file);
+}
+
+static void test_features(void)
 {
 	mock_up();
 	{
-		auto_result resized = run_client("resize work 1G");
 		auto_result features = run_client("features");
 		auto_result json = run_client("features --json");
 
-		g_assert_cmpint(resized.status, ==, 0);
-		g_assert_cmpstr(mock.calls->str, ==, "Resize 1073741824\n");
 		g_assert_cmpstr(features.out, ==,
 				"FEATURE                HERE   LINUX  ORDINARY  WHAT IT IS\n"
 				"unprivileged-dev       yes    6.3    yes       its own\n"
@@ -715,7 +827,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/client/verbs/list", test_list);
 	g_test_add_func("/client/verbs/info", test_info);
 	g_test_add_func("/client/verbs/del", test_del);
-	g_test_add_func("/client/verbs/resize-and-features", test_resize_and_features);
+	g_test_add_func("/client/verbs/resize", test_resize);
+	g_test_add_func("/client/verbs/features", test_features);
 	g_test_add_func("/client/serve/until-interrupted", test_serve);
 	g_test_add_func("/client/serve/killed", test_serve_killed);
 	g_test_add_func("/client/serve/server-killed", test_serve_server_killed);

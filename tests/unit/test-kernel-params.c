@@ -85,6 +85,11 @@ static const struct {
 	  "is more than the device's buffers hold",
 	  { .size = MIB, .max_io_size = BUFFER + 512 } },
 	{ NULL, NULL, { .size = MIB, .max_io_size = BUFFER } },
+	/* The block layer would round it down. */
+	{ "max-io-size",
+	  "is not a multiple of the logical block size",
+	  { .size = MIB, .logical_block_size = 1024, .max_io_size = 16896 } },
+	{ NULL, NULL, { .size = MIB, .max_io_size = 16896 } },
 	{ "chunk-size",
 	  "is not a multiple of the logical block size",
 	  { .size = MIB, .logical_block_size = 1024, .chunk_size = 512 } },
@@ -101,7 +106,9 @@ static const struct {
 	  "is more than the page size",
 	  { .size = MIB, .dma_alignment = 1U << 17 } },
 	{ NULL, NULL, { .size = MIB, .dma_alignment = 512 } },
-	{ NULL, NULL, { .size = MIB, .dma_alignment = 1 } },
+	/* The block layer would make 512 of it. */
+	{ "dma-alignment", "is less than 2", { .size = MIB, .dma_alignment = 1 } },
+	{ NULL, NULL, { .size = MIB, .dma_alignment = 2 } },
 	{ "max-segments", "is more than 65535", { .size = MIB, .max_segments = 65536 } },
 	{ NULL, NULL, { .size = MIB, .max_segments = 65535 } },
 	{ "max-segment-size", "is less than 4096", { .size = MIB, .max_segment_size = 4095 } },
@@ -110,16 +117,20 @@ static const struct {
 	  "is not a power of two less one",
 	  { .size = MIB, .segment_boundary_mask = 65536 } },
 	{ "segment-boundary-mask",
-	  "is not a power of two less one",
+	  "is more than 2^63 - 1",
 	  { .size = MIB, .segment_boundary_mask = UINT64_MAX } },
+	{ NULL, NULL, { .size = MIB, .segment_boundary_mask = UINT64_MAX >> 1 } },
 	{ "segment-boundary-mask",
 	  "is less than 4095",
 	  { .size = MIB, .segment_boundary_mask = 2047 } },
 	{ NULL, NULL, { .size = MIB, .segment_boundary_mask = 4095 } },
 
 	{ "max-discard-size",
-	  "is not a multiple of the logical block size",
+	  "is not a multiple of 512",
 	  { .size = MIB, .max_discard_size = 1000 } },
+	{ "max-discard-size",
+	  "is not a multiple of the logical block size",
+	  { .size = MIB, .logical_block_size = 1024, .max_discard_size = 16896 } },
 	{ "max-discard-size",
 	  "is more than 2 TiB - 512",
 	  { .size = MIB, .max_discard_size = 2 * TIB } },
@@ -131,8 +142,31 @@ static const struct {
 	  "needs a maximal discard size",
 	  { .size = MIB, .discard_alignment = 4096 } },
 	{ "discard-granularity",
-	  "is not a multiple of the logical block size",
+	  "is not a multiple of 512",
 	  { .size = MIB, .max_discard_size = MIB, .discard_granularity = 1000 } },
+	{ "discard-granularity",
+	  "is not a multiple of the logical block size",
+	  { .size = MIB,
+	    .logical_block_size = 1024,
+	    .max_discard_size = MIB,
+	    .discard_granularity = 8704 } },
+	/* The block layer would raise it. */
+	{ "discard-granularity",
+	  "is less than the physical block size",
+	  { .size = MIB,
+	    .physical_block_size = 8192,
+	    .max_discard_size = MIB,
+	    .discard_granularity = 4096 } },
+	{ NULL,
+	  NULL,
+	  { .size = MIB,
+	    .physical_block_size = 512,
+	    .max_discard_size = 1536,
+	    .discard_granularity = 1536 } },
+	/* Not given it is the physical block size: more than one request takes. */
+	{ "discard-granularity",
+	  "is more than the maximal discard size",
+	  { .size = MIB, .max_discard_size = 512 } },
 	{ "discard-granularity",
 	  "is more than the maximal discard size",
 	  { .size = MIB, .max_discard_size = 4096, .discard_granularity = 8192 } },
@@ -155,8 +189,11 @@ static const struct {
 	    .discard_granularity = 4096,
 	    .discard_alignment = 512 } },
 	{ "max-write-zeroes-size",
-	  "is not a multiple of the logical block size",
+	  "is not a multiple of 512",
 	  { .size = MIB, .max_write_zeroes_size = 1000 } },
+	{ "max-write-zeroes-size",
+	  "is not a multiple of the logical block size",
+	  { .size = MIB, .logical_block_size = 1024, .max_write_zeroes_size = 16896 } },
 	{ "max-write-zeroes-size",
 	  "is more than 2 TiB - 512",
 	  { .size = MIB, .max_write_zeroes_size = 2 * TIB } },
@@ -292,7 +329,7 @@ static void test_blocks(void)
 	CHECK(ublk_params_build(&limits, BUFFER, &params, NULL, NULL) == 0);
 	CHECK(params.types & UBLK_PARAM_TYPE_DISCARD);
 	CHECK(params.discard.max_discard_sectors == 0);
-	CHECK(params.discard.discard_granularity == 512);
+	CHECK(params.discard.discard_granularity == (uint32_t)sysconf(_SC_PAGESIZE));
 	ublk_params_describe(&params, &limits);
 	CHECK(limits.max_discard_size == 0 && limits.discard_granularity == 0);
 	CHECK(limits.max_write_zeroes_size == MIB);
@@ -312,8 +349,73 @@ static void test_nonsense(void)
 	CHECK(limits.size == 0 && limits.logical_block_size == 0);
 }
 
+/* The table names each member of the structure once, in its place and of its width. */
+static void test_table(void)
+{
+	const struct ublk_param *table;
+	struct ublk_limits limits = { 0 };
+	uint32_t all = 0;
+	size_t n, bytes = 0;
+
+	table = ublk_params_table(&n);
+	for (size_t i = 0; i < n; i++) {
+		const struct ublk_param *param = &table[i];
+		uint64_t value = param->kind == UBLK_PARAM_BOOL  ? 1
+				 : param->kind == UBLK_PARAM_U32 ? UINT32_MAX - i
+								 : UINT64_MAX - i;
+
+		CHECK(ublk_params_find(param->name) == param);
+		CHECK(!(all & ublk_params_bit(param)));
+		all |= ublk_params_bit(param);
+		ublk_params_store(&limits, param, value);
+		CHECK(ublk_params_get(&limits, param) == value);
+		bytes += param->kind == UBLK_PARAM_BOOL  ? sizeof(bool)
+			 : param->kind == UBLK_PARAM_U32 ? sizeof(uint32_t)
+							 : sizeof(uint64_t);
+	}
+	/* Nobody wrote into a neighbour, and no member was forgotten (but for padding). */
+	for (size_t i = 0; i < n; i++)
+		CHECK(ublk_params_get(&limits, &table[i]) != 0);
+	CHECK(bytes + 8 > sizeof(limits) - 8 && bytes <= sizeof(limits));
+	CHECK(ublk_params_find("colour") == NULL);
+}
+
+/* What is said of a single value is what building with it says, or less. */
+static void test_values(void)
+{
+	CHECK(ublk_params_check(ublk_params_find("io-min"), 0) == NULL);
+	CHECK(strcmp(ublk_params_check(ublk_params_find("size"), 0), "is 0") == 0);
+	CHECK(strcmp(ublk_params_check(ublk_params_find("io-min"), 1ULL << 33),
+		     "is more than 32 bits hold") == 0);
+	CHECK(ublk_params_check(ublk_params_find("virt-boundary-mask"), UINT64_MAX) == NULL);
+	CHECK(ublk_params_check(ublk_params_find("read-only"), 1) == NULL);
+}
+
+static void test_lost(void)
+{
+	struct ublk_limits limits = { .size = MIB };
+	struct ublk_params set, kept;
+
+	CHECK(ublk_params_build(&limits, BUFFER, &set, NULL, NULL) == 0);
+	kept = set;
+	/* What the driver adds by itself is no loss. */
+	kept.types |= UBLK_PARAM_TYPE_DEVT;
+	CHECK(ublk_params_find_lost(&limits, &set, &kept) == NULL);
+
+	limits.max_segment_size = 8192;
+	CHECK(ublk_params_build(&limits, BUFFER, &set, NULL, NULL) == 0);
+	CHECK(ublk_params_find_lost(&limits, &set, &kept) == ublk_params_find("max-segment-size"));
+	CHECK(ublk_params_find_lost(&limits, &set, &set) == NULL);
+	limits = (struct ublk_limits){ .size = MIB, .dma_alignment = 512 };
+	CHECK(ublk_params_build(&limits, BUFFER, &set, NULL, NULL) == 0);
+	CHECK(ublk_params_find_lost(&limits, &set, &kept) == ublk_params_find("dma-alignment"));
+}
+
 int main(void)
 {
+	test_table();
+	test_values();
+	test_lost();
 	test_rules();
 	test_defaults();
 	test_inverse();

@@ -61,6 +61,51 @@ static void takes_everything(void)
 	options_free(&options);
 }
 
+/* Every parameter has its option, and a boolean also its opposite. */
+static void takes_every_parameter(void)
+{
+	const struct ublk_param *table;
+	char name[80];
+	size_t n;
+
+	table = ublk_params_table(&n);
+	for (size_t i = 0; i < n; i++) {
+		bool truth = table[i].kind == UBLK_PARAM_BOOL;
+
+		/* That one is the device's, and counts as such. */
+		if (strcmp(table[i].name, "max-io-size") == 0)
+			continue;
+		snprintf(name, sizeof(name), "--%s", table[i].name);
+		assert(PARSE("-t", "null", DEVICE, name, truth ? "-r" : "4K") == 0 ||
+		       table[i].mask);
+		if (table[i].mask)
+			assert(PARSE("-t", "null", DEVICE, name, "0xffff") == 0);
+		assert(options.given & ublk_params_bit(&table[i]));
+		assert(ublk_params_get(&options.limits, &table[i]) == (truth           ? 1
+								       : table[i].mask ? 0xffff
+										       : 4096));
+		options_free(&options);
+		snprintf(name, sizeof(name), "--no-%s", table[i].name);
+		if (!truth) {
+			REFUSES(name, "-t", "null", DEVICE, name);
+			continue;
+		}
+		assert(PARSE("-t", "null", DEVICE, name) == 0);
+		assert(options.given == ublk_params_bit(&table[i]));
+		assert(ublk_params_get(&options.limits, &table[i]) == 0);
+		options_free(&options);
+	}
+	assert(PARSE("-t", "null", DEVICE, "--max-discard-size", "0") == 0);
+	assert(options.given == ublk_params_bit(ublk_params_find("max-discard-size")));
+	assert(PARSE("-t", "null", DEVICE) == 0 && options.given == 0);
+	assert(options.max_io_size == 524288);
+	REFUSES("--io-min 1000 is not a power of two", "-t", "null", DEVICE, "--io-min", "1000");
+	REFUSES("--io-min x is not a number", "-t", "null", DEVICE, "--io-min", "x");
+	REFUSES("--io-min 4G is more than 32 bits", "-t", "null", DEVICE, "--io-min", "4G");
+	REFUSES("--max-segment-size 512 is less", "-t", "null", DEVICE, "--max-segment-size",
+		"512");
+}
+
 static void takes_short_forms(void)
 {
 	assert(PARSE("-t", "loop", "-f", "x", "-r", DEVICE) == 0);
@@ -134,6 +179,7 @@ static void knows_where_to_report_after_a_mistake(void)
 int main(void)
 {
 	takes_everything();
+	takes_every_parameter();
 	takes_short_forms();
 	reads_sizes();
 	refuses_numbers_out_of_range();
