@@ -45,8 +45,12 @@ int ublk_queue_init(struct ublk_queue *queue, struct io_uring *ring, int char_fd
 		return -EINVAL;
 
 	queue->states = calloc(depth, sizeof(*queue->states));
-	if (!queue->states)
-		return -ENOMEM;
+	queue->swapped = calloc(depth, sizeof(*queue->swapped));
+	queue->populated = calloc(depth, sizeof(*queue->populated));
+	if (!queue->states || !queue->swapped || !queue->populated) {
+		ret = -ENOMEM;
+		goto fail;
+	}
 
 	/*
 	 * Read only, and without asking for more: the driver refuses a writable mapping. Queues lie
@@ -65,16 +69,16 @@ int ublk_queue_init(struct ublk_queue *queue, struct io_uring *ring, int char_fd
 	 * Address space for every tag, pages only for those that are used. Without MADV_NOHUGEPAGE
 	 * the first 4 KiB request of an idle device would cost 2 MiB where huge pages are "always".
 	 */
-	map = mmap(NULL, depth * queue->buffer_size, PROT_READ | PROT_WRITE,
+	map = mmap(NULL, 2 * depth * queue->buffer_size, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (map == MAP_FAILED) {
 		ret = -errno;
 		goto fail;
 	}
 	queue->buffers = map;
-	madvise(map, depth * queue->buffer_size, MADV_NOHUGEPAGE);
+	madvise(map, 2 * depth * queue->buffer_size, MADV_NOHUGEPAGE);
 	/* A child of the server has no use for other people's data. */
-	madvise(map, depth * queue->buffer_size, MADV_DONTFORK);
+	madvise(map, 2 * depth * queue->buffer_size, MADV_DONTFORK);
 	return 0;
 
 fail:
@@ -87,32 +91,35 @@ void ublk_queue_exit(struct ublk_queue *queue)
 	if (queue->descs)
 		munmap((void *)queue->descs, queue->descs_size);
 	if (queue->buffers)
-		munmap(queue->buffers, queue->depth * queue->buffer_size);
+		munmap(queue->buffers, 2 * queue->depth * queue->buffer_size);
 	free(queue->states);
+	free(queue->swapped);
+	free(queue->populated);
 	*queue = (struct ublk_queue){ .char_fd = -1 };
 }
 
-static int queue_prep_cmd(struct ublk_queue *queue, uint32_t op, uint16_t tag, int32_t result)
+void ublk_queue_populate_slow(struct ublk_queue *queue, uint16_t tag, uint32_t bytes)
 {
-	const struct ublksrv_io_cmd cmd = {
-		.q_id = queue->id,
-		.tag = tag,
-		.result = result,
-		.addr = (uintptr_t)ublk_queue_get_buffer(queue, tag),
-	};
-	struct io_uring_sqe *sqe = io_uring_get_sqe(queue->ring);
+	size_t page_size = (size_t)sysconf(_SC_PAGESIZE);
 
-	if (!sqe)
-		return -EBUSY;
-	/* A driver before 6.4 knows the bare numbers only, and does not set this flag. */
-	if (!(queue->flags & UBLK_F_CMD_IOCTL_ENCODE))
-		op = _IOC_NR(op);
-	uring_prep_cmd(sqe, sizeof(*sqe), queue->char_fd, op);
-	memcpy(uring_cmd_data(sqe), &cmd, sizeof(cmd));
-	sqe->user_data = UBLK_QUEUE_USER_DATA | tag;
-	queue->states[tag] = UBLK_TAG_FETCHING;
-	queue->fetching++;
-	return 0;
+	/* Linux 5.14. Without it, or without memory, everything works as well, only slower. */
+	madvise(ublk_queue_get_buffer(queue, tag), round_up_to(bytes, page_size),
+		MADV_POPULATE_WRITE);
+	queue->populated[tag] = bytes;
+	queue->any_populated = true;
+}
+
+void ublk_queue_give_back(struct ublk_queue *queue)
+{
+	madvise(queue->buffers, 2 * queue->depth * queue->buffer_size, MADV_DONTNEED);
+	memset(queue->populated, 0, queue->depth * sizeof(*queue->populated));
+	queue->any_populated = false;
+}
+
+void ublk_queue_use_registered(struct ublk_queue *queue, int index)
+{
+	queue->char_fd = index;
+	queue->sqe_flags = IOSQE_FIXED_FILE;
 }
 
 static int queue_submit(struct ublk_queue *queue)
@@ -132,11 +139,12 @@ int ublk_queue_fetch_all(struct ublk_queue *queue)
 	int ret;
 
 	for (unsigned int tag = 0; tag < queue->depth; tag++) {
-		ret = queue_prep_cmd(queue, UBLK_U_IO_FETCH_REQ, (uint16_t)tag, 0);
+		ret = ublk_queue_prep_cmd(queue, UBLK_U_IO_FETCH_REQ, (uint16_t)tag, 0);
 		if (ret == -EBUSY) {
 			ret = queue_submit(queue);
 			if (ret == 0)
-				ret = queue_prep_cmd(queue, UBLK_U_IO_FETCH_REQ, (uint16_t)tag, 0);
+				ret = ublk_queue_prep_cmd(queue, UBLK_U_IO_FETCH_REQ, (uint16_t)tag,
+							  0);
 		}
 		if (ret < 0)
 			return ret;
@@ -159,41 +167,9 @@ int ublk_queue_fetch_all(struct ublk_queue *queue)
 	return 0;
 }
 
-int ublk_queue_handle_cqe(struct ublk_queue *queue, const struct io_uring_cqe *cqe, uint16_t *tag)
-{
-	uint16_t t = (uint16_t)cqe->user_data;
-
-	*tag = t;
-	if (t >= queue->depth || queue->states[t] != UBLK_TAG_FETCHING)
-		return -EPROTO;
-	queue->fetching--;
-	switch (cqe->res) {
-	case UBLK_IO_RES_OK:
-		queue->states[t] = UBLK_TAG_OWNED;
-		return UBLK_QUEUE_REQUEST;
-	case UBLK_IO_RES_NEED_GET_DATA:
-		queue->states[t] = UBLK_TAG_WITHOUT_DATA;
-		return UBLK_QUEUE_WANTS_DATA;
-	case UBLK_IO_RES_ABORT:
-	case -ECANCELED: /* 7.x, when the ring itself is going away */
-		queue->states[t] = UBLK_TAG_ABORTED;
-		return UBLK_QUEUE_ABORTED;
-	default:
-		queue->states[t] = UBLK_TAG_ABORTED;
-		return cqe->res < 0 ? cqe->res : -EPROTO;
-	}
-}
-
-int ublk_queue_commit(struct ublk_queue *queue, uint16_t tag, int32_t result)
-{
-	if (queue->states[tag] != UBLK_TAG_OWNED)
-		return -EPROTO;
-	return queue_prep_cmd(queue, UBLK_U_IO_COMMIT_AND_FETCH_REQ, tag, result);
-}
-
 int ublk_queue_get_data(struct ublk_queue *queue, uint16_t tag)
 {
 	if (queue->states[tag] != UBLK_TAG_WITHOUT_DATA)
 		return -EPROTO;
-	return queue_prep_cmd(queue, UBLK_U_IO_NEED_GET_DATA, tag, 0);
+	return ublk_queue_prep_cmd(queue, UBLK_U_IO_NEED_GET_DATA, tag, 0);
 }

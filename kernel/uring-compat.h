@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -14,6 +15,14 @@
 /* Of sqe->uring_cmd_flags: the command completes more than once. */
 #ifndef IORING_URING_CMD_MULTISHOT
 #define IORING_URING_CMD_MULTISHOT (1U << 1)
+#endif
+
+/* Of io_uring_enter(), and how a ring tells that its kernel has it. */
+#ifndef IORING_ENTER_NO_IOWAIT
+#define IORING_ENTER_NO_IOWAIT (1U << 7)
+#endif
+#ifndef IORING_FEAT_NO_IOWAIT
+#define IORING_FEAT_NO_IOWAIT (1U << 17)
 #endif
 
 /* With SQE128 a submission entry takes the room of two. */
@@ -37,4 +46,31 @@ static inline void uring_prep_cmd(struct io_uring_sqe *sqe, size_t sqe_size, int
 static inline void *uring_cmd_data(struct io_uring_sqe *sqe)
 {
 	return (uint8_t *)sqe + offsetof(struct io_uring_sqe, cmd);
+}
+
+/*
+ * Submit what is prepared and wait for `wait_nr` completions. As io_uring_submit_and_wait(), but
+ * where the kernel can (Linux 6.15), who waits here does not count as waiting for a disk: a server
+ * that waits for requests is idle, and top, the load and the CPU's frequency should say so. The
+ * ring must have its descriptor registered if and only if `registered` says so.
+ */
+static inline int uring_submit_and_wait(struct io_uring *ring, bool registered,
+					unsigned int wait_nr)
+{
+	struct io_uring_sq *sq = &ring->sq;
+	unsigned int flags = IORING_ENTER_GETEVENTS;
+
+	/* A newer liburing sets up rings without that array (IORING_SETUP_NO_SQARRAY, Linux 6.6).
+	 */
+	for (; sq->array && sq->sqe_head != sq->sqe_tail; sq->sqe_head++)
+		sq->array[sq->sqe_head & sq->ring_mask] = sq->sqe_head & sq->ring_mask;
+	sq->sqe_head = sq->sqe_tail;
+	io_uring_smp_store_release(sq->ktail, sq->sqe_tail);
+	if (registered)
+		flags |= IORING_ENTER_REGISTERED_RING;
+	if (ring->features & IORING_FEAT_NO_IOWAIT)
+		flags |= IORING_ENTER_NO_IOWAIT;
+	return io_uring_enter((unsigned int)ring->enter_ring_fd,
+			      sq->sqe_tail - io_uring_smp_load_acquire(sq->khead), wait_nr, flags,
+			      NULL);
 }

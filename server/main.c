@@ -30,6 +30,7 @@
 #include "queue-thread.h"
 #include "report.h"
 #include "sandbox/confine.h"
+#include "shared-memory.h"
 #include "target.h"
 
 /* Documented in docs/server.md. */
@@ -47,6 +48,7 @@ struct server {
 	int char_fd;
 	int signal_fd;
 	struct queue_threads *threads;
+	int memory_fd; /* the report socket, where shared memory comes, or -1 */
 };
 
 static void tell_error(const struct server *server, const struct server_error *error)
@@ -64,9 +66,13 @@ static void tell_ready(const struct server *server, const struct ublk_limits *li
 {
 	const struct options *options = &server->options;
 	char text[REPORT_MAX];
+	size_t len;
 	int ret;
 
-	ret = report_send(options->report_fd, text, report_format_ready(limits, text));
+	len = report_format_ready(limits, text);
+	if (server->memory_fd >= 0)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "shared-memory=1\n");
+	ret = report_send(options->report_fd, text, len);
 	/* Nobody to start the device: whoever made it will also delete it, and that ends us. */
 	if (ret < 0)
 		server_log("cannot report READY on descriptor %d: %s", options->report_fd,
@@ -149,6 +155,8 @@ static int start(struct server *server, struct server_error *error)
 				  &server->threads, error);
 	if (ret < 0)
 		return ret;
+	if (options->flags & UBLK_F_SHMEM_ZC && shared_memory_can_listen(options->report_fd))
+		server->memory_fd = options->report_fd;
 	tell_ready(server, &limits);
 	return 0;
 }
@@ -180,6 +188,7 @@ static int serve(struct server *server, struct server_error *error)
 	struct pollfd fds[] = {
 		{ .fd = server->signal_fd, .events = POLLIN },
 		{ .fd = queue_threads_get_fd(server->threads), .events = POLLIN },
+		{ .fd = server->memory_fd, .events = POLLIN },
 	};
 	enum queue_threads_state state;
 	bool draining = false;
@@ -187,8 +196,11 @@ static int serve(struct server *server, struct server_error *error)
 	int ret;
 
 	for (;;) {
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+		if (poll(fds, 3, -1) < 0 && errno != EINTR)
 			return server_error_set(error, errno, "poll failed: %s", strerror(errno));
+		/* Without the other end (ublkd was restarted) what is shared stays so. */
+		if (fds[2].revents && shared_memory_handle_message(fds[2].fd) < 0)
+			fds[2].fd = -1;
 		signo = take_signal(server);
 		if (signo && draining)
 			return server_error_set(error, ECANCELED,
@@ -220,7 +232,7 @@ static int serve(struct server *server, struct server_error *error)
 int main(int argc, char **argv)
 {
 	/* Not freed on the way out: after a signal the threads are still at their queues. */
-	static struct server server = { .char_fd = -1, .signal_fd = -1 };
+	static struct server server = { .char_fd = -1, .signal_fd = -1, .memory_fd = -1 };
 	struct server_error error = { 0 };
 
 	server.options.report_fd = -1;

@@ -13,10 +13,14 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "deadline.h"
 #include "kernel/ublk-queue.h"
+#include "kernel/uring-compat.h"
+#include "pace.h"
 
 /* user_data: a tag for the target's SQEs, UBLK_QUEUE_USER_DATA for the driver's, and this. */
 #define USER_DATA_STOP (1ULL << 62)
+#define USER_DATA_TICK (1ULL << 61)
 
 #define THREAD_STACK_SIZE (256U << 10)
 #define MAX_LOGGED_ERRORS 16
@@ -32,11 +36,17 @@ struct queue_thread {
 	struct queue_threads *threads;
 	pthread_t thread;
 	struct io_uring ring;
+	bool ring_registered; /* its descriptor, with the kernel */
+	struct pace pace;
 	struct ublk_queue queue;
 	uint16_t id;
 	void *target_data;
 	struct target_request *requests; /* one per tag */
 	unsigned int in_flight;          /* requests that the target has */
+	unsigned int started;            /* requests, in all; wraps */
+	unsigned int started_at_tick;
+	bool ticked; /* in this round */
+	struct deadline deadline;
 	int failure; /* what a commit met, out of the target's sight; negative errno */
 	bool draining;
 	enum thread_state state; /* under threads->lock */
@@ -51,6 +61,7 @@ struct queue_threads {
 	int event_fd;
 	pthread_mutex_t lock;
 	pthread_cond_t started;
+	atomic_uint late_changes;  /* see deadline.h */
 	struct server_error error; /* the first thread's that failed; under the lock */
 	unsigned int n;
 	struct queue_thread queues[];
@@ -104,6 +115,11 @@ static int block_error(int result)
 	}
 }
 
+static bool changes_backing(uint8_t op)
+{
+	return op != UBLK_IO_OP_READ && op != UBLK_IO_OP_FLUSH;
+}
+
 static void log_failed_request(const struct target_request *req, int result)
 {
 	static atomic_uint logged;
@@ -114,7 +130,10 @@ static void log_failed_request(const struct target_request *req, int result)
 	};
 	unsigned int n = atomic_fetch_add(&logged, 1);
 
-	if (n < MAX_LOGGED_ERRORS)
+	/* A flush has no range: its sector is all ones. */
+	if (n < MAX_LOGGED_ERRORS && req->op == UBLK_IO_OP_FLUSH)
+		server_log("flush failed: %s", strerror(-result));
+	else if (n < MAX_LOGGED_ERRORS)
 		server_log("%s of %llu bytes at %llu failed: %s",
 			   req->op < sizeof(names) / sizeof(*names) ? names[req->op] : "request",
 			   (unsigned long long)target_request_length(req),
@@ -128,6 +147,14 @@ void target_request_complete(struct target_request *req, int result)
 	struct queue_thread *q = req->queue;
 	int ret;
 
+	if (deadline_end(&q->deadline, req->tag, changes_backing(req->op))) {
+		q->in_flight--;
+		server_log("the backing has answered a request that was given up");
+		return;
+	}
+	if (req->shared.slot)
+		shared_memory_end(&req->shared, result < 0 ? 0 : target_request_length(req),
+				  &req->buffer);
 	if (result < 0) {
 		if (result != -EOPNOTSUPP)
 			log_failed_request(req, result);
@@ -170,6 +197,28 @@ static int check_request(const struct queue_thread *q, const struct target_reque
 	return 0;
 }
 
+/* Tell the readers of requests that the target does not get done. */
+static void give_up_late_requests(struct queue_thread *q)
+{
+	int tag, ret;
+
+	while ((tag = deadline_find_due(&q->deadline)) >= 0) {
+		struct target_request *req = &q->requests[tag];
+
+		server_log("the backing has not answered for %d s",
+			   DEADLINE_TICKS * DEADLINE_TICK_S);
+		log_failed_request(req, -ETIMEDOUT);
+		deadline_give_up(&q->deadline, req->tag, changes_backing(req->op));
+		ublk_queue_swap_buffer(&q->queue, req->tag);
+		/* There may be more of them than one round has room for. */
+		if (io_uring_sq_space_left(&q->ring) == 0)
+			io_uring_submit(&q->ring);
+		ret = ublk_queue_commit(&q->queue, req->tag, -EIO);
+		if (ret < 0)
+			q->failure = ret;
+	}
+}
+
 static void start_request(struct queue_thread *q, uint16_t tag)
 {
 	const struct ublksrv_io_desc *desc = ublk_queue_get_desc(&q->queue, tag);
@@ -179,7 +228,14 @@ static void start_request(struct queue_thread *q, uint16_t tag)
 	/* While draining, what comes now stays: the driver fails it when we are gone. */
 	if (q->draining)
 		return;
+	if (deadline_refuses(&q->deadline, tag, changes_backing(ublksrv_get_op(desc)))) {
+		ret = ublk_queue_commit(&q->queue, tag, -EIO);
+		if (ret < 0)
+			q->failure = ret;
+		return;
+	}
 	req->op = ublksrv_get_op(desc);
+	req->buffer = ublk_queue_get_buffer(&q->queue, tag);
 	req->flags = ublk_desc_flags(desc);
 	req->offset = desc->start_sector << 9;
 	req->sectors = desc->nr_sectors;
@@ -187,7 +243,22 @@ static void start_request(struct queue_thread *q, uint16_t tag)
 	req->step = 0;
 	req->retries = 0;
 	q->in_flight++;
+	q->started++;
 	ret = check_request(q, req);
+	if (req->flags & UBLK_IO_F_SHMEM_ZC) {
+		/*
+		 * Without a deadline: what is in somebody else's memory cannot be given up, since
+		 * it would be used when its owner has it back.
+		 */
+		if (ret == 0)
+			ret = shared_memory_begin(&req->shared, req->op == UBLK_IO_OP_READ,
+						  desc->addr, target_request_length(req),
+						  &req->buffer);
+	} else {
+		if (ret == 0 && (req->op == UBLK_IO_OP_READ || req->op == UBLK_IO_OP_WRITE))
+			ublk_queue_populate(&q->queue, tag, (uint32_t)target_request_length(req));
+		deadline_begin(&q->deadline, tag);
+	}
 	if (ret < 0)
 		target_request_complete(req, ret);
 	else
@@ -202,6 +273,12 @@ static int handle_cqe(struct queue_thread *q, const struct io_uring_cqe *cqe)
 	if (cqe->user_data == USER_DATA_STOP) {
 		q->draining = true;
 		return 0;
+	}
+	if (cqe->user_data == USER_DATA_TICK) {
+		deadline_count_tick(&q->deadline);
+		give_up_late_requests(q);
+		q->ticked = true;
+		return q->failure;
 	}
 	if (!(cqe->user_data & UBLK_QUEUE_USER_DATA)) {
 		q->threads->ops->handle_cqe(&q->requests[cqe->user_data], cqe->res);
@@ -228,7 +305,7 @@ static int handle_cqe(struct queue_thread *q, const struct io_uring_cqe *cqe)
 static int handle_cqes(struct queue_thread *q)
 {
 	struct io_uring_cqe *cqe;
-	unsigned int head, n = 0;
+	unsigned int head, n = 0, started = q->started;
 	int ret = 0;
 
 	io_uring_for_each_cqe(&q->ring, head, cqe)
@@ -241,7 +318,24 @@ static int handle_cqes(struct queue_thread *q)
 			break;
 	}
 	io_uring_cq_advance(&q->ring, n);
+	if (q->started != started)
+		pace_count(&q->pace, q->started - started);
 	return ret;
+}
+
+/*
+ * A device that nobody uses needs no memory: after a tick without a request the buffers' pages go
+ * back. Only where no buffer can hold anything: with neither a request nor a completion nor a
+ * commit on its way, and on a ring whose task work, in which the driver copies, runs in
+ * io_uring_enter() alone.
+ */
+static void give_back_memory(struct queue_thread *q)
+{
+	if (q->started == q->started_at_tick && q->in_flight == 0 &&
+	    (q->ring.flags & IORING_SETUP_DEFER_TASKRUN) && io_uring_cq_ready(&q->ring) == 0 &&
+	    io_uring_sq_ready(&q->ring) == 0)
+		ublk_queue_give_back(&q->queue);
+	q->started_at_tick = q->started;
 }
 
 static bool worth_another_round(int ret)
@@ -263,7 +357,9 @@ static int thread_loop(struct queue_thread *q, struct server_error *error)
 			drained = true;
 			thread_set_state(q, THREAD_DRAINED);
 		}
-		ret = io_uring_submit_and_wait(&q->ring, idle && !drained ? 0 : 1);
+		deadline_arm(&q->deadline, q->in_flight > 0 || q->queue.any_populated, &q->ring,
+			     USER_DATA_TICK);
+		ret = uring_submit_and_wait(&q->ring, q->ring_registered, idle && !drained ? 0 : 1);
 		if (!worth_another_round(ret))
 			return server_error_set(error, ret, "queue %u: io_uring_enter failed: %s",
 						q->id, strerror(-ret));
@@ -272,6 +368,9 @@ static int thread_loop(struct queue_thread *q, struct server_error *error)
 			return server_error_set(error, ret,
 						"queue %u: the driver refused a command: %s", q->id,
 						strerror(-ret));
+		if (q->ticked)
+			give_back_memory(q);
+		q->ticked = false;
 	}
 	return 0;
 }
@@ -339,7 +438,8 @@ static int thread_setup(struct queue_thread *q, struct server_error *error)
 	if (ret < 0)
 		return server_error_set(error, ret, "cannot set up io_uring: %s",
 					explain_ring_error(ret));
-	io_uring_register_ring_fd(&q->ring); /* saves a look-up per system call; not vital */
+	/* Both registrations save a look-up each time; neither is vital. */
+	q->ring_registered = io_uring_register_ring_fd(&q->ring) == 1;
 
 	ret = ublk_queue_init(&q->queue, &q->ring, threads->char_fd, q->id, options->depth,
 			      options->max_io_size, options->flags);
@@ -352,9 +452,12 @@ static int thread_setup(struct queue_thread *q, struct server_error *error)
 			"must be those of the device, and an older kernel lets "
 			"nobody serve a device after another process did)",
 			q->id, options->dev_id, strerror(-ret));
+	if (io_uring_register_files(&q->ring, &threads->char_fd, 1) == 0)
+		ublk_queue_use_registered(&q->queue, 0);
 
 	q->requests = calloc(options->depth, sizeof(*q->requests));
-	if (!q->requests)
+	if (!q->requests ||
+	    deadline_init(&q->deadline, options->depth, &q->threads->late_changes) < 0)
 		return server_error_set(error, ENOMEM, "out of memory");
 	if (threads->ops->init_queue) {
 		ret = threads->ops->init_queue(threads->target, &q->ring, &q->target_data);
@@ -404,6 +507,7 @@ static void *thread_main(void *data)
 	snprintf(name, sizeof(name), "ublk-q%u", q->id);
 	pthread_setname_np(pthread_self(), name);
 	thread_pin(q);
+	pace_init(&q->pace);
 
 	/* On failure everything stays as it is: the process ends, and the kernel cleans up. */
 	if (thread_setup(q, &error) < 0) {
@@ -420,6 +524,7 @@ static void *thread_main(void *data)
 		threads->ops->exit_queue(threads->target, q->target_data);
 	io_uring_queue_exit(&q->ring);
 	ublk_queue_exit(&q->queue);
+	deadline_exit(&q->deadline);
 	free(q->requests);
 	thread_set_state(q, THREAD_LEFT);
 	return NULL;

@@ -17,6 +17,7 @@
 #include "kernel/ublk-abi.h"
 #include "kernel/ublk-params.h"
 #include "options.h"
+#include "shared-memory.h"
 
 /* How many SQEs one call of queue_io() or handle_cqe() may take. */
 #define TARGET_MAX_SQES 2
@@ -33,7 +34,13 @@ struct target_request {
 	uint32_t flags;   /* UBLK_IO_F_*, as ublk_desc_flags() gives them */
 	uint64_t offset;  /* bytes */
 	uint32_t sectors; /* of 512 bytes: a discard may be longer than 4 GiB */
-	void *buffer;     /* page-aligned, has room for max_io_size; of reads and writes */
+	/*
+	 * Of reads and writes: page-aligned, has room for the request. It is the tag's own, with
+	 * room for max_io_size; with UBLK_IO_F_SHMEM_ZC in `flags` it is memory of the device's
+	 * user, who may see and change it at any time.
+	 */
+	void *buffer;
+	struct shared_memory_use shared; /* of queue-thread.c */
 	/* The target's own while it has the request; 0 when queue_io() is called. */
 	uint64_t done;
 	uint16_t step;

@@ -7,12 +7,14 @@
 #include <limits.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
@@ -369,6 +371,13 @@ static uint32_t find_direct_alignment(const struct backing *backing)
 	return size <= MAX_BLOCK_SIZE ? size : 0;
 }
 
+static bool is_in_memory(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+}
+
 static int choose_direct(struct backing *backing, const struct opened *opened,
 			 const struct options *options, struct server_error *error)
 {
@@ -440,6 +449,7 @@ int backing_open(const struct options *options, int received, struct backing *ba
 		ret = lock_file(backing->fd, options, opened.what, error);
 		if (ret == 0)
 			examine_file(backing, &opened, options);
+		backing->in_memory = is_in_memory(backing->fd);
 	}
 	if (ret == 0)
 		ret = choose_direct(backing, &opened, options, error);

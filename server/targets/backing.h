@@ -14,6 +14,7 @@ struct backing {
 	int fd;
 	bool is_block;
 	bool direct;               /* the descriptor bypasses the page cache */
+	bool in_memory;            /* a file that never waits for a disk (but for swap space) */
 	uint32_t direct_alignment; /* of offset and length, in bytes; of direct I/O only */
 	uint64_t size;             /* bytes */
 	/* Of a block device; of a file the file system's, or 0 where there is no such thing. */

@@ -11,13 +11,17 @@
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "backing.h"
+#include "flush-group.h"
 #include "server/target.h"
+#include "server/wishes.h"
 
 /* The kernel kills an unprivileged server after 30 s on one request: bound what one may take. */
 #define MAX_DISCARD      (1ULL << 30)
@@ -29,7 +33,8 @@
 enum loop_step {
 	STEP_READ,
 	STEP_WRITE,
-	STEP_SYNC, /* after whatever came before it */
+	STEP_SYNC, /* after whatever came before it; for everybody in the flush group */
+	STEP_WAIT, /* for somebody else's */
 	STEP_PUNCH,
 	STEP_ZERO_RANGE,
 	STEP_WRITE_ZEROES,
@@ -37,16 +42,20 @@ enum loop_step {
 
 struct loop {
 	struct backing backing;
+	uint32_t dev_id;
+	/* How many bytes the backing must have: what the device has as far as is known here. */
+	_Atomic uint64_t size;
 	void *zeroes; /* ZERO_CHUNK bytes that are never written to: all one page of the kernel's */
 	/* What this backing turned out not to have. */
 	atomic_bool no_punch;
 	atomic_bool no_zero_range;
 	/*
 	 * The first error of a flush, 0 until then. The kernel tells a lost write to one fsync() of
-	 * a file only; another queue's flush right after it would succeed, though what it asked for
-	 * is lost as well. So no flush succeeds any more once one has failed.
+	 * a file only; the next one would succeed, though what it asked for is lost as well. So no
+	 * flush succeeds any more once one has failed, and two never run at once.
 	 */
 	atomic_int flush_error;
+	struct flush_group flushes;
 };
 
 static int set_limits(const struct options *options, struct backing *backing,
@@ -107,7 +116,7 @@ static int set_limits(const struct options *options, struct backing *backing,
 			limits->discard_granularity = block_size;
 		limits->max_write_zeroes_size = MAX_WRITE_ZEROES;
 	}
-	return 0;
+	return wishes_apply(options, "loop", limits, error);
 }
 
 static void loop_close(void *target)
@@ -116,6 +125,7 @@ static void loop_close(void *target)
 
 	if (loop->zeroes)
 		munmap(loop->zeroes, ZERO_CHUNK);
+	flush_group_exit(&loop->flushes);
 	backing_close(&loop->backing);
 	free(loop);
 }
@@ -137,11 +147,14 @@ static int loop_open(const struct options *options, int file, struct ublk_limits
 		free(loop);
 		return ret;
 	}
+	ret = flush_group_init(&loop->flushes);
+	if (ret < 0)
+		server_error_set(error, ret, "cannot make an eventfd: %s", strerror(-ret));
 	zeroes = mmap(NULL, ZERO_CHUNK, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (zeroes == MAP_FAILED)
-		ret = server_error_set(error, errno, "out of memory");
-	else
+	if (zeroes != MAP_FAILED)
 		loop->zeroes = zeroes;
+	else if (ret == 0)
+		ret = server_error_set(error, errno, "out of memory");
 	if (ret == 0)
 		ret = set_limits(options, &loop->backing, limits, error);
 	if (ret < 0) {
@@ -150,8 +163,26 @@ static int loop_open(const struct options *options, int file, struct ublk_limits
 	}
 	server_log("backing %s, %s I/O", loop->backing.is_block ? "device" : "file",
 		   loop->backing.direct ? "direct" : "buffered");
+	loop->dev_id = options->dev_id;
+	atomic_init(&loop->size, limits->size);
 	*target = loop;
 	return 0;
+}
+
+/*
+ * Does the backing reach as far as `end`? A file may be made shorter under the device. What it then
+ * lacks must not be written to: that would make it longer again, and what lies before would read as
+ * zeroes, which nobody wrote. A disk looks after its size by itself.
+ */
+static bool reaches(const struct loop *loop, uint64_t end)
+{
+	struct statx st;
+
+	/* What the kernel knows: a file server that hangs shall not be waited for, nor a flush. */
+	return loop->backing.is_block ||
+	       (statx(loop->backing.fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE, &st) ==
+			0 &&
+		st.stx_size >= end);
 }
 
 static void note_flush_error(struct loop *loop, int result)
@@ -159,19 +190,80 @@ static void note_flush_error(struct loop *loop, int result)
 	int none = 0;
 
 	if (atomic_compare_exchange_strong(&loop->flush_error, &none, result))
-		server_log("the backing could not write data that it had taken (%s): from now on "
+		server_log("the backing could not keep data that it had taken (%s): from now on "
 			   "every flush fails, for nobody can know what is lost",
 			   strerror(-result));
+}
+
+/* Bytes of the device, which is resized without us; 0: cannot be learned. The file is in memory. */
+static uint64_t read_device_size(const struct loop *loop)
+{
+	unsigned long long sectors = 0;
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/block/ublkb%u/size", loop->dev_id);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%llu", &sectors) != 1)
+		sectors = 0;
+	fclose(file);
+	return sectors << 9;
+}
+
+/*
+ * After a flush that seemed good: what was cut off the file is not durable, unless it had been cut
+ * off the device before.
+ */
+static void check_size(struct loop *loop)
+{
+	uint64_t size = atomic_load(&loop->size), present;
+
+	if (reaches(loop, size))
+		return;
+	present = read_device_size(loop);
+	if (present != 0 && reaches(loop, present)) {
+		/* Not if it has been raised meanwhile: the next flush looks again. */
+		atomic_compare_exchange_strong(&loop->size, &size, present);
+		return;
+	}
+	server_log("the backing file was made shorter than its device");
+	note_flush_error(loop, -EIO);
+}
+
+/* Something was changed up to `end`: so far the device reaches, if it was made larger. */
+static void raise_size(struct loop *loop, uint64_t end)
+{
+	uint64_t size = atomic_load_explicit(&loop->size, memory_order_relaxed);
+
+	while (end > size && !atomic_compare_exchange_weak(&loop->size, &size, end))
+		;
 }
 
 static int loop_sync(void *target)
 {
 	struct loop *loop = target;
-	int ret = atomic_load(&loop->flush_error);
 
-	if (ret == 0 && fdatasync(loop->backing.fd) < 0)
-		ret = -errno;
-	return ret;
+	if (atomic_load(&loop->flush_error) == 0) {
+		if (fdatasync(loop->backing.fd) < 0)
+			return -errno;
+		check_size(loop);
+	}
+	return atomic_load(&loop->flush_error);
+}
+
+/*
+ * A FUA write that is durable by itself when it completes, without a flush of everything else. Only
+ * where it cannot do harm: in a file RWF_DSYNC is an fsync() of its range, which may take the news
+ * of a lost page to itself, so there a FUA write is a write and then a flush like everybody's.
+ */
+static bool is_durable_write(const struct target_request *req)
+{
+	const struct loop *loop = req->target;
+
+	return req->op == UBLK_IO_OP_WRITE && (req->flags & UBLK_IO_F_FUA) &&
+	       loop->backing.is_block && loop->backing.direct;
 }
 
 /* Take an SQE for the request's current step, from where it has come to. */
@@ -191,12 +283,15 @@ static void submit_step(struct target_request *req)
 	case STEP_WRITE:
 		io_uring_prep_write(sqe, fd, (char *)req->buffer + req->done, (unsigned int)left,
 				    offset);
-		/* Durable when it completes, each piece of it: no flush of everything else. */
-		if (req->flags & UBLK_IO_F_FUA)
+		if (is_durable_write(req))
 			sqe->rw_flags = RWF_DSYNC;
 		break;
 	case STEP_SYNC:
 		io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
+		break;
+	case STEP_WAIT:
+		io_uring_prep_read(sqe, loop->flushes.wake_fd, &loop->flushes.token,
+				   sizeof(loop->flushes.token), 0);
 		break;
 	case STEP_PUNCH:
 		io_uring_prep_fallocate(sqe, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
@@ -221,6 +316,60 @@ static void begin_step(struct target_request *req, enum loop_step step)
 	submit_step(req);
 }
 
+/* `done`, which a flush has no use for, holds the ticket. */
+static void continue_flush(struct target_request *req)
+{
+	struct loop *loop = req->target;
+
+	switch (flush_group_ask(&loop->flushes, req->done)) {
+	case FLUSH_GROUP_RUN:
+		begin_step(req, STEP_SYNC);
+		break;
+	case FLUSH_GROUP_WAIT:
+		begin_step(req, STEP_WAIT);
+		break;
+	case FLUSH_GROUP_DONE:
+		target_request_complete(req, atomic_load(&loop->flush_error));
+		break;
+	}
+}
+
+static void begin_flush(struct target_request *req)
+{
+	struct loop *loop = req->target;
+	int flush_error = atomic_load(&loop->flush_error);
+
+	if (flush_error) {
+		target_request_complete(req, flush_error);
+		return;
+	}
+	req->done = flush_group_take_ticket(&loop->flushes);
+	continue_flush(req);
+}
+
+static void flush_returned(struct target_request *req, int result)
+{
+	struct loop *loop = req->target;
+
+	/* Before the others are let on. */
+	if (result < 0)
+		note_flush_error(loop, result);
+	else
+		check_size(loop);
+	flush_group_end(&loop->flushes);
+	continue_flush(req);
+}
+
+/* Done, once it is as durable as was asked for. */
+static void change_done(struct target_request *req)
+{
+	raise_size(req->target, req->offset + target_request_length(req));
+	if ((req->flags & UBLK_IO_F_FUA) && !is_durable_write(req))
+		begin_flush(req);
+	else
+		target_request_complete(req, 0);
+}
+
 /* Zeroes that may give space back, if they can; that must keep it, or may not: the next best way.
  */
 static enum loop_step choose_zero_step(const struct target_request *req)
@@ -232,11 +381,41 @@ static enum loop_step choose_zero_step(const struct target_request *req)
 	return atomic_load(&loop->no_zero_range) ? STEP_WRITE_ZEROES : STEP_ZERO_RANGE;
 }
 
+/*
+ * What the memory holds is copied here and now. io_uring would hand it to a worker thread, since
+ * tmpfs does not say that it never waits; that makes a request three to four times as dear (see
+ * docs/benchmarks.md). It can still wait: for swap space, or for memory to be freed; a tmpfs is
+ * memory, and who puts a disk into it means that. Whatever is not done in one go, an error too, is
+ * left to the long way.
+ */
+static bool is_done_at_once(const struct target_request *req)
+{
+	const struct loop *loop = req->target;
+	uint64_t length = target_request_length(req);
+	int fd = loop->backing.fd;
+
+	if (!loop->backing.in_memory)
+		return false;
+	if (req->op == UBLK_IO_OP_READ)
+		return pread(fd, req->buffer, length, (off_t)req->offset) == (ssize_t)length;
+	if (req->op == UBLK_IO_OP_WRITE)
+		return pwrite(fd, req->buffer, length, (off_t)req->offset) == (ssize_t)length;
+	return false;
+}
+
 static void loop_queue_io(struct target_request *req)
 {
 	struct loop *loop = req->target;
-	int flush_error;
 
+	if (req->op != UBLK_IO_OP_READ && req->op != UBLK_IO_OP_FLUSH &&
+	    !reaches(loop, req->offset + target_request_length(req))) {
+		target_request_complete(req, -EIO);
+		return;
+	}
+	if (is_done_at_once(req)) {
+		change_done(req);
+		return;
+	}
 	switch (req->op) {
 	case UBLK_IO_OP_READ:
 		begin_step(req, STEP_READ);
@@ -245,11 +424,7 @@ static void loop_queue_io(struct target_request *req)
 		begin_step(req, STEP_WRITE);
 		break;
 	case UBLK_IO_OP_FLUSH:
-		flush_error = atomic_load(&loop->flush_error);
-		if (flush_error)
-			target_request_complete(req, flush_error);
-		else
-			begin_step(req, STEP_SYNC);
+		begin_flush(req);
 		break;
 	case UBLK_IO_OP_DISCARD:
 		/* Only a wish: where it cannot be had, the reader is told so. */
@@ -275,17 +450,15 @@ static void read_done(struct target_request *req, unsigned int bytes)
 	req->done += bytes;
 	/*
 	 * Nothing, or direct I/O that stopped inside a block: the end of the file, which somebody
-	 * has made shorter than the device. What is not there reads as zeroes.
+	 * has made shorter than the device. What is gone is an error, and never zeroes.
 	 */
-	if (bytes == 0 ||
-	    (loop->backing.direct && req->done % loop->backing.direct_alignment != 0)) {
-		memset((char *)req->buffer + req->done, 0, length - req->done);
-		req->done = length;
-	}
-	if (req->done < length)
-		submit_step(req);
-	else
+	if (req->done >= length)
 		target_request_complete(req, 0);
+	else if (bytes == 0 ||
+		 (loop->backing.direct && req->done % loop->backing.direct_alignment != 0))
+		target_request_complete(req, -EIO);
+	else
+		submit_step(req);
 }
 
 static void write_done(struct target_request *req, unsigned int bytes)
@@ -303,19 +476,8 @@ static void write_done(struct target_request *req, unsigned int bytes)
 		target_request_complete(req, -EIO);
 	else if (req->done < length)
 		submit_step(req);
-	else if (req->step == STEP_WRITE_ZEROES && (req->flags & UBLK_IO_F_FUA))
-		begin_step(req, STEP_SYNC);
 	else
-		target_request_complete(req, 0);
-}
-
-/* fallocate() is all or nothing. */
-static void zero_done(struct target_request *req)
-{
-	if (req->flags & UBLK_IO_F_FUA)
-		begin_step(req, STEP_SYNC);
-	else
-		target_request_complete(req, 0);
+		change_done(req);
 }
 
 /* A way to make zeroes that the backing does not have, found out by trying. */
@@ -342,12 +504,8 @@ static void step_failed(struct target_request *req, int result)
 		zero_unsupported(req);
 		return;
 	}
-	/*
-	 * A FUA write that failed may have taken the news of somebody else's lost write with it;
-	 * but a full file system is only its own trouble.
-	 */
-	if (req->step == STEP_SYNC ||
-	    (req->step == STEP_WRITE && (req->flags & UBLK_IO_F_FUA) && result == -EIO))
+	/* The disk may have failed to empty its cache, which holds other people's data too. */
+	if (is_durable_write(req) && result == -EIO)
 		note_flush_error(loop, result);
 	target_request_complete(req, result);
 }
@@ -355,10 +513,21 @@ static void step_failed(struct target_request *req, int result)
 static void loop_handle_cqe(struct target_request *req, int res)
 {
 	struct loop *loop = req->target;
-	int flush_error;
 
 	if ((res == -EINTR || res == -EAGAIN) && req->retries++ < MAX_RETRIES) {
 		submit_step(req);
+		return;
+	}
+	/* These have others who depend on them. */
+	switch (req->step) {
+	case STEP_SYNC:
+		flush_returned(req, res);
+		return;
+	case STEP_WAIT:
+		flush_group_woken(&loop->flushes);
+		if (res < 0)
+			break;
+		continue_flush(req);
 		return;
 	}
 	if (res < 0) {
@@ -373,13 +542,8 @@ static void loop_handle_cqe(struct target_request *req, int res)
 	case STEP_WRITE_ZEROES:
 		write_done(req, (unsigned int)res);
 		break;
-	case STEP_PUNCH:
-	case STEP_ZERO_RANGE:
-		zero_done(req);
-		break;
-	default: /* STEP_SYNC; another queue's may have failed while this one was on its way */
-		flush_error = atomic_load(&loop->flush_error);
-		target_request_complete(req, flush_error);
+	default: /* fallocate() is all or nothing */
+		change_done(req);
 		break;
 	}
 }

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "server/target.h"
+#include "server/wishes.h"
 
 #define NULL_DEFAULT_SIZE (250ULL << 30)
 #define NULL_MAX_DISCARD  (1ULL << 30)
@@ -28,13 +29,16 @@ static int null_open(const struct options *options, int file, struct ublk_limits
 	limits->physical_block_size = 4096;
 	limits->max_io_size = options->max_io_size;
 	limits->read_only = options->read_only;
+	/* A flush of nothing is as good as any: there is a cache if somebody wants to see one. */
+	limits->volatile_cache = options->limits.volatile_cache;
+	limits->fua = options->limits.volatile_cache;
 	if (!options->read_only) {
 		limits->max_discard_size = NULL_MAX_DISCARD;
 		limits->discard_granularity = 4096;
 		limits->max_write_zeroes_size = NULL_MAX_DISCARD;
 	}
 	*target = NULL;
-	return 0;
+	return wishes_apply(options, "null", limits, error);
 }
 
 static void null_close(void *target)

@@ -336,8 +336,11 @@ static void no_space(void)
 	STEP("no space: ok");
 }
 
-/* The file is made shorter under the device: what is not there reads as zeroes, and nobody dies. */
-static void truncated_backing(void)
+/*
+ * The file is made shorter under the device: what is gone is an error to every reader and writer,
+ * never zeroes, and not at the next flush either; what is left works on, and nobody dies.
+ */
+static void truncated_backing(const char *mode)
 {
 	char *buffer = alloc_buffer(128 << 10);
 	struct device device;
@@ -347,26 +350,37 @@ static void truncated_backing(void)
 	make_file("/tmp/img", MIB);
 	/* One request at a time: its buffer holds the last one's data. */
 	device_add(&device, (struct device_wish){ .depth = 1 });
-	DEVICE_SERVE(&device, "-t", "loop", "-f", "/tmp/img");
+	DEVICE_SERVE(&device, "-t", "loop", "-f", "/tmp/img", mode);
 	fd = block_open(&device, O_RDWR | O_DIRECT);
 	write_pattern(fd, 0, MIB, 4);
+	CHECK(fsync(fd) == 0);
 	CHECK(truncate("/tmp/img", 512 << 10) == 0);
-	/* Across the new end. */
-	read_all(fd, buffer, 128 << 10, (512 << 10) - (64 << 10));
+	/* Across the new end, and behind it. */
+	CHECK(pread(fd, buffer, 128 << 10, (512 << 10) - (64 << 10)) == -1 && errno == EIO);
+	CHECK(pread(fd, buffer, 4096, MIB - 4096) == -1 && errno == EIO);
+	read_all(fd, buffer, 64 << 10, (512 << 10) - (64 << 10));
 	CHECK(check_pattern(buffer, 64 << 10, (512 << 10) - (64 << 10), 4));
-	CHECK(is_zero(buffer + (64 << 10), 64 << 10));
+	/* In the middle of a block. */
 	CHECK(truncate("/tmp/img", (256 << 10) + 100) == 0);
-	memset(buffer, 1, 4096);
-	read_all(fd, buffer, 4096, 256 << 10);
-	CHECK(is_zero(buffer + 104, 4096 - 104));
-	CHECK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 512 << 10, 4096) == 0);
-	write_all(fd, buffer, 4096, MIB - 4096);
-	CHECK(stat("/tmp/img", &st) == 0 && st.st_size == MIB);
+	CHECK(pread(fd, buffer, 512, 256 << 10) == -1 && errno == EIO);
+	CHECK(pread(fd, buffer, 4096, 256 << 10) == -1 && errno == EIO);
+	/* Whatever would make it longer again would turn what is gone into zeroes. */
+	CHECK(pwrite(fd, buffer, 4096, MIB - 4096) == -1 && errno == EIO);
+	CHECK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 512 << 10, 4096) == -1);
+	CHECK_EQ(errno, EIO);
+	CHECK(fallocate(fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, 512 << 10, 4096) == -1);
+	CHECK_EQ(errno, EIO);
+	CHECK(stat("/tmp/img", &st) == 0 && st.st_size == (256 << 10) + 100);
+	write_pattern(fd, 0, 128 << 10, 5);
+	/* Acknowledged data is gone: it says so, also when somebody made the file longer again. */
+	CHECK(fsync(fd) == -1 && errno == EIO);
+	CHECK(truncate("/tmp/img", MIB) == 0);
+	CHECK(fsync(fd) == -1 && errno == EIO);
 	close(fd);
-	device_delete_served(&device);
+	device_delete(&device);
 	unlink("/tmp/img");
 	free(buffer);
-	STEP("truncated backing: ok");
+	STEP("truncated backing, %s: ok", mode);
 }
 
 /* Sectors 1000 to 1007 are bad. */
@@ -494,7 +508,8 @@ int main(void)
 	flushes_reach_the_disk("--direct");
 	read_only();
 	no_space();
-	truncated_backing();
+	truncated_backing("--buffered");
+	truncated_backing("--direct");
 	errors_of_the_disk("--direct");
 	errors_of_the_disk("--buffered");
 	large_sectors();
