@@ -118,7 +118,6 @@ void backing_file_shrink_back(BackingFile *file)
 	if (file->after == file->before || fstat(file->fd, &st) < 0 ||
 	    (guint64)st.st_size != file->after)
 		return;
-	/* The device has not got larger, so nobody can have written there through it. */
 	if (ftruncate(file->fd, (off_t)file->before) < 0)
 		g_printerr("%s stays at %" G_GUINT64_FORMAT " bytes: %s\n", file->path, file->after,
 			   g_strerror(errno));

@@ -26,7 +26,7 @@ typedef struct device {
 	char *char_device, *block_device;
 	guint32 server_pid;
 	guint64 shared_memory; /* bytes */
-	guint64 created_at; /* microseconds since 1970 */
+	guint64 created_at;    /* microseconds since 1970 */
 } Device;
 
 /* From the dictionary of its properties, a{sv}. What ublkd does not tell is 0 or empty. */

@@ -103,6 +103,20 @@ static gboolean resize(Bus *bus, const Device *device, guint64 size, GError **er
 			       g_variant_new("(ta{sv})", size, &options), NULL, error);
 }
 
+/* Somebody else's resize may have succeeded meanwhile. TRUE also where that cannot be learned. */
+static gboolean may_be_larger(Bus *bus, const Device *device, guint64 size)
+{
+	g_autoptr(GPtrArray) devices = device_list(bus, NULL);
+
+	for (guint i = 0; devices && i < devices->len; i++) {
+		const Device *present = g_ptr_array_index(devices, i);
+
+		if (g_str_equal(present->path, device->path))
+			return present->size > size;
+	}
+	return TRUE;
+}
+
 static int run(const struct verb *verb, int argc, char **argv, GError **error)
 {
 	gboolean ask_password = TRUE;
@@ -141,7 +155,8 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 	if (resize(bus, device, wish.size, error))
 		return EXIT_CODE_SUCCESS;
 	/* After a timeout nobody knows whether the device is larger now: then the file stays so. */
-	if (file && errors_get_exit_code(*error) != EXIT_CODE_TIMEOUT)
+	if (file && errors_get_exit_code(*error) != EXIT_CODE_TIMEOUT &&
+	    !may_be_larger(bus, device, file->before))
 		backing_file_shrink_back(file);
 	return EXIT_CODE_FAILURE;
 }

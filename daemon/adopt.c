@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "affinity.h"
+#include "buffers.h"
 #include "daemon.h"
 #include "device.h"
 #include "error.h"
@@ -162,6 +163,7 @@ static void settle(Adoption *adoption)
 	/* one whose owner runs the server may have been started in the very moment when we ended */
 	if (live && (adoption->state->live || !device->target)) {
 		device_set_state(device, UBLK_STATE_LIVE);
+		buffers_restore(device, adoption->state->buffers);
 		if (!device_bind_server(device, adoption->info.ublksrv_pid, &error))
 			teardown_begin(device, "its server has ended", NULL, NULL);
 		else if (!adoption->state->live && !device_save(device, &error))
@@ -278,7 +280,8 @@ static void adopt_one(guint32 id)
 	device->cookie = state->cookie;
 	device->target = g_strdup(state->target);
 	device->backing = g_strdup(state->backing);
-	device->unit = g_strdup(state->unit);
+	if (state->unit)
+		device_set_unit(device, g_strdup(state->unit));
 	device->created_at = state->created_at;
 	device->beyond = state->beyond;
 	device->prompted = state->prompted;

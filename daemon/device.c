@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "buffers.h"
 #include "caller.h"
 #include "daemon.h"
 #include "error.h"
@@ -16,6 +17,7 @@
 #include "kernel/ublk-node.h"
 #include "state.h"
 #include "teardown.h"
+#include "units.h"
 
 /* As many as the driver numbers. */
 #define MAX_ID (1U << 20)
@@ -119,6 +121,7 @@ void device_unref(Device *device)
 	g_clear_object(&device->bus);
 	g_clear_object(&device->object);
 	g_clear_pointer(&device->creds, creds_unref);
+	buffers_free(device->buffers);
 	g_free(device->name);
 	g_free(device->target);
 	g_free(device->backing);
@@ -147,6 +150,7 @@ gboolean device_renumber(Device *device)
 
 gboolean device_save(Device *device, GError **error)
 {
+	g_autofree char *buffers = buffers_describe(device);
 	State state = {
 		.id = device->id,
 		.cookie = device->cookie,
@@ -157,6 +161,7 @@ gboolean device_save(Device *device, GError **error)
 		.backing = device->backing,
 		.unit = device->unit,
 		.sender = device->sender,
+		.buffers = buffers,
 		.live = g_str_equal(device->state, UBLK_STATE_LIVE),
 		.beyond = device->beyond,
 		.prompted = device->prompted,
@@ -339,6 +344,24 @@ gboolean device_bind_server(Device *device, pid_t pid, GError **error)
 	return TRUE;
 }
 
+/* systemd is a little later with this than the pidfd, so it is a line of its own. */
+static void on_unit_ended(gboolean well, const char *how, gpointer user_data)
+{
+	Device *device = user_data;
+
+	/* what everybody expects */
+	if (well && teardown_is_wanted(device))
+		return;
+	g_message("device %u (\"%s\") of user %u: its server %s", device->id, device->name,
+		  device->uid, how);
+}
+
+void device_set_unit(Device *device, char *unit)
+{
+	device->unit = unit;
+	device->unit_watch = units_watch(unit, on_unit_ended, device);
+}
+
 unsigned int device_get_personality(const Device *device)
 {
 	return device->as_self ? 0 : creds_get_personality(device->creds);
@@ -359,6 +382,8 @@ void device_forget(Device *device)
 {
 	device_unbind_sender(device);
 	device_unbind_server(device);
+	g_clear_handle_id(&device->unit_watch, units_unwatch);
+	buffers_forget(device);
 	if (device->object)
 		g_dbus_object_manager_server_unexport(
 			manager, g_dbus_object_get_object_path(G_DBUS_OBJECT(device->object)));

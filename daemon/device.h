@@ -18,6 +18,7 @@
 #include "ublk-bus.h"
 #include "ublk-dbus.h"
 
+typedef struct Buffers Buffers;
 typedef struct Teardown Teardown;
 
 typedef struct {
@@ -44,9 +45,11 @@ typedef struct {
 	gboolean prompted;  /* somebody typed a password for it */
 	Job *job;           /* what makes or starts it, or NULL */
 	Teardown *teardown; /* what takes it away, or NULL */
+	Buffers *buffers;   /* its shared memory (buffers.c), or NULL */
 	pid_t server_pid;
 	int server_pidfd;
 	guint server_watch; /* source: the server's end */
+	guint unit_watch;   /* units_watch(): how that was */
 	guint sender_watch; /* name watch: the creator's leaving */
 	guint deadline;     /* source: it was not started in time */
 	UblkBusDevice *bus;
@@ -98,6 +101,8 @@ gboolean device_matches(const Device *device, const void *info, gsize len);
 void device_bind_sender(Device *device, GDBusConnection *bus, const char *sender, guint timeout_ms);
 void device_unbind_sender(Device *device);
 gboolean device_bind_server(Device *device, pid_t pid, GError **error);
+/* systemd runs its server as `unit` (taken), or will; how that ends goes to the journal. */
+void device_set_unit(Device *device, char *unit);
 void device_unbind_server(Device *device);
 
 /* For ublk_control_cmd.personality of commands about it; its credentials must be there. */

@@ -8,6 +8,7 @@
 
 #include "affinity.h"
 #include "authority.h"
+#include "buffers.h"
 #include "config.h"
 #include "daemon.h"
 #include "descriptor.h"
@@ -28,6 +29,7 @@ typedef struct {
 	struct ublk_params params;
 	pid_t server_pid;
 	int report_fd;    /* -1: none, or handed to report_wait() */
+	int channel;      /* what comes back from there, or -1 */
 	gboolean started; /* the block device exists */
 } Make;
 
@@ -91,7 +93,9 @@ static void step_add_device(Job *job);
 static gboolean is_as_asked(const Make *make, const struct ublksrv_ctrl_dev_info *info, gsize len)
 {
 	return device_matches(make->device, info, len) && info->dev_id == make->device->id &&
-	       (info->flags & UBLK_F_UNPRIVILEGED_DEV);
+	       (info->flags & UBLK_F_UNPRIVILEGED_DEV) &&
+	       (make->request->options->shared_memory != OPTION_TRUE ||
+		(info->flags & UBLK_F_SHMEM_ZC));
 }
 
 static void on_added(int res, const void *buf, size_t len, void *user_data)
@@ -144,6 +148,8 @@ static void step_add_device(Job *job)
 	info.flags |= kernel_get_features() & UBLK_F_UPDATE_SIZE;
 	if (options->need_get_data == OPTION_TRUE)
 		info.flags |= UBLK_F_NEED_GET_DATA;
+	if (options->shared_memory == OPTION_TRUE)
+		info.flags |= UBLK_F_SHMEM_ZC;
 	/*
 	 * before the device, so that a service that is killed in between knows it when it is back
 	 */
@@ -200,6 +206,8 @@ static GStrv make_arguments(const Make *make)
 {
 	const Options *options = make->request->options;
 	const Device *device = make->device;
+	const struct ublk_param *params;
+	size_t n;
 	GPtrArray *argv = g_ptr_array_new();
 	const char *const *queue_cpus = ublk_bus_device_get_queue_cpus(device->bus);
 	g_autofree char *cpus = g_strjoinv(":", (GStrv)queue_cpus);
@@ -219,12 +227,17 @@ static GStrv make_arguments(const Make *make)
 	/* never on the command line, which everybody can read: a path tells about its owner */
 	if (options->file || options->file_fd >= 0)
 		ADD("--receive-file");
-	if (options->limits.size)
-		ADD("--size=%" G_GUINT64_FORMAT, options->limits.size);
-	if (options->limits.logical_block_size)
-		ADD("--logical-block-size=%u", options->limits.logical_block_size);
-	if (options->limits.read_only)
-		ADD("--read-only");
+	params = ublk_params_table(&n);
+	for (size_t i = 0; i < n; i++) {
+		guint64 value = ublk_params_get(&options->limits, &params[i]);
+
+		if (!(options->given & ublk_params_bit(&params[i])))
+			continue;
+		if (params[i].kind == UBLK_PARAM_BOOL)
+			ADD("--%s%s", value ? "" : "no-", params[i].name);
+		else
+			ADD("--%s=%" G_GUINT64_FORMAT, params[i].name, value);
+	}
 	if (options->direct != OPTION_UNSET)
 		ADD(options->direct == OPTION_TRUE ? "--direct" : "--buffered");
 #undef ADD
@@ -252,7 +265,7 @@ static void step_start_server(Job *job)
 		job_fail(job, error);
 		return;
 	}
-	device->unit = units_name(device->id);
+	device_set_unit(device, units_name(device->id));
 	if (!device_save(device, &error) ||
 	    ((options->file || options->file_fd >= 0) &&
 	     !report_send_file(make->report_fd, options->file, options->file_fd, &error))) {
@@ -267,11 +280,12 @@ static void step_start_server(Job *job)
 
 /* ---- the server's report ---- */
 
-static void on_report(const struct ublk_limits *limits, pid_t pid, const GError *error,
+static void on_report(const struct ublk_limits *limits, pid_t pid, int channel, const GError *error,
 		      gpointer user_data)
 {
 	Make *make = user_data;
 
+	make->channel = channel;
 	if (limits) {
 		make->limits = *limits;
 		if (!make->server_pid)
@@ -329,6 +343,34 @@ static void on_size_authorized(AuthorityAnswer answer, const char *reason, gpoin
 }
 
 /*
+ * What was asked for, the server has to make: it runs as the caller, who has a right to no
+ * surprise, and read-only was maybe allowed for that alone. FALSE: the job has ended.
+ */
+static gboolean is_as_wished(Make *make)
+{
+	const Options *options = make->request->options;
+	const struct ublk_param *params;
+	size_t n;
+
+	params = ublk_params_table(&n);
+	for (size_t i = 0; i < n; i++) {
+		guint64 wished = ublk_params_get(&options->limits, &params[i]);
+		guint64 told = ublk_params_get(&make->limits, &params[i]);
+
+		/* of a number 0 is no wish but "the default" */
+		if (!(options->given & ublk_params_bit(&params[i])) || wished == told ||
+		    (!wished && params[i].kind != UBLK_PARAM_BOOL))
+			continue;
+		fail(make, UBLK_ERROR_INVALID_ARGUMENT,
+		     "option \"%s\" is %" G_GUINT64_FORMAT
+		     ", but the server would make it %" G_GUINT64_FORMAT,
+		     params[i].name, wished, told);
+		return FALSE;
+	}
+	return TRUE;
+}
+
+/*
  * An administrator's rule may decide on the size, which nobody knew when the call came: it is the
  * backing file's, which only the server may open.
  */
@@ -336,13 +378,8 @@ static void step_authorize_size(Job *job)
 {
 	Make *make = make_of(job);
 
-	/* it was allowed as read-only, maybe for that alone */
-	if (make->request->options->limits.read_only && !make->limits.read_only) {
-		fail(make, UBLK_ERROR_INVALID_ARGUMENT,
-		     "option \"read-only\" was given, but the server would let the device be "
-		     "written to");
+	if (!is_as_wished(make))
 		return;
-	}
 	authority_check(make->request->caller,
 			make->device->beyond ? UBLK_ACTION_CREATE_BEYOND : UBLK_ACTION_CREATE,
 			request_describe(make->request, make->device, make->limits.size,
@@ -352,27 +389,53 @@ static void step_authorize_size(Job *job)
 
 /* ---- SET_PARAMS, START_DEV ---- */
 
+static void on_params_told(int res, const void *buf, size_t len, void *user_data)
+{
+	Make *make = user_data;
+	const struct ublk_param *lost = NULL;
+
+	if (res >= 0)
+		lost = ublk_params_find_lost(&make->limits, &make->params, buf);
+	if (lost)
+		fail(make, UBLK_ERROR_NOT_SUPPORTED,
+		     "option \"%s\" is something that this kernel's ublk driver does not know "
+		     "(Linux 6.15 does); leave it out",
+		     lost->name);
+	else if (res < 0)
+		job_fail(&make->job, error_from_kernel(res, "tell the device's parameters"));
+	else
+		job_next(&make->job);
+}
+
 static void on_params_set(int res, const void *buf, size_t len, void *user_data)
 {
 	Make *make = user_data;
+	struct ublk_params kept = { .len = sizeof(kept) };
 
+	/* an older driver drops what it does not know, and says nothing */
 	if (res < 0)
 		job_fail(&make->job, error_from_kernel(res, "set the device's parameters"));
 	else
-		job_next(&make->job);
+		command(make, UBLK_U_CMD_GET_PARAMS, &kept, sizeof(kept), 0, settings()->stop_ms,
+			on_params_told);
 }
 
 static void step_set_params(Job *job)
 {
 	Make *make = make_of(job);
+	const struct ublk_param *param;
 	const char *field, *why;
 
 	if (ublk_params_build(&make->limits, make->device->max_io_size, &make->params, &field,
-			      &why) < 0)
-		fail(make, UBLK_ERROR_INVALID_ARGUMENT, "option \"%s\": %s", field, why);
-	else
+			      &why) < 0) {
+		param = ublk_params_find(field);
+		fail(make, UBLK_ERROR_INVALID_ARGUMENT,
+		     "option \"%s\" is %" G_GUINT64_FORMAT ", which %s", field,
+		     ublk_params_get(&make->limits, param), why);
+	} else {
 		command(make, UBLK_U_CMD_SET_PARAMS, &make->params, sizeof(make->params), 0,
 			settings()->stop_ms, on_params_set);
+	}
 }
 
 static void on_started(int res, const void *buf, size_t len, void *user_data)
@@ -438,7 +501,7 @@ static Make *make_new(Request *request, Device *device)
 
 	make->request = request;
 	make->device = device_ref(device);
-	make->report_fd = -1;
+	make->report_fd = make->channel = -1;
 	device->job = &make->job;
 	return make;
 }
@@ -447,6 +510,8 @@ static void make_free(Make *make)
 {
 	if (make->report_fd >= 0)
 		close(make->report_fd);
+	if (make->channel >= 0)
+		close(make->channel);
 	job_clear(&make->job);
 	device_unref(make->device);
 	g_free(make);
@@ -496,6 +561,10 @@ static gboolean go_live(Make *make)
 
 	device_unbind_sender(device);
 	device_set_state(device, UBLK_STATE_LIVE);
+	if (make->channel >= 0 && device->flags & UBLK_F_SHMEM_ZC) {
+		buffers_set_channel(device, make->channel);
+		make->channel = -1;
+	}
 	if (!device_save(device, &error)) {
 		/* after a restart nobody would know that it was started: it would be taken away
 		 * then */

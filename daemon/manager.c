@@ -61,6 +61,20 @@ static gboolean check_creation(Request *request, GError **error)
 
 	if (!kernel_get(error))
 		return FALSE;
+	if (options->shared_memory == OPTION_TRUE && !(kernel_get_features() & UBLK_F_SHMEM_ZC)) {
+		g_set_error_literal(error, UBLK_ERROR, UBLK_ERROR_NOT_SUPPORTED,
+				    "this kernel's ublk driver has no shared memory (feature "
+				    "\"shmem-zc\", Linux 7.1): leave out option "
+				    "\"" UBLK_OPT_SHARED_MEMORY "\"");
+		return FALSE;
+	}
+	/* the driver would then tell the server neither the data nor where it is */
+	if (options->shared_memory == OPTION_TRUE && options->need_get_data == OPTION_TRUE) {
+		g_set_error_literal(error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
+				    "options \"" UBLK_OPT_SHARED_MEMORY
+				    "\" and \"" UBLK_OPT_NEED_GET_DATA "\" exclude each other");
+		return FALSE;
+	}
 	if (options->name && device_find(request->caller->uid, options->name)) {
 		g_set_error(error, UBLK_ERROR, UBLK_ERROR_EXISTS,
 			    "you have a device named \"%s\" already", options->name);

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "authority.h"
+#include "buffers.h"
 #include "daemon.h"
 #include "error.h"
 #include "kernel.h"
@@ -26,7 +27,7 @@ static gboolean check_start(Request *request, GError **error)
 	if (device->teardown || device->job || device->target ||
 	    !g_str_equal(device->state, UBLK_STATE_CREATED))
 		return wrong_state(device, UBLK_STATE_CREATED, error);
-	if (options->report_fd >= 0 && options->has_limits) {
+	if (options->report_fd >= 0 && options->given) {
 		g_set_error_literal(
 			error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
 			"option \"report\" tells all about the device: no other option but "
@@ -57,13 +58,35 @@ static gboolean check_resize(Request *request, GError **error)
 
 	if (!check_live(request, error))
 		return FALSE;
-	if (request->size && block_size && request->size % block_size == 0 &&
-	    request->size <= G_MAXINT64)
-		return TRUE;
-	g_set_error(error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
-		    "the size must be a multiple of the logical block size, %u bytes, and not 0",
-		    block_size);
-	return FALSE;
+	/* the kernel would keep it waiting, and a worker with it, as often as it is called */
+	if (buffers_is_busy(request->device)) {
+		g_set_error(error, UBLK_ERROR, UBLK_ERROR_BUSY,
+			    "device %u is being given or losing shared memory; try again later",
+			    request->device->id);
+		return FALSE;
+	}
+	if (!request->size || !block_size || request->size % block_size ||
+	    request->size > G_MAXINT64) {
+		g_set_error(error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
+			    "the size must be a multiple of the logical block size, %u bytes, and "
+			    "not 0",
+			    block_size);
+		return FALSE;
+	}
+	/* nobody shall make a device that has more than its file by forgetting about the file */
+	if (request->device->flags & UBLK_F_UPDATE_SIZE &&
+	    g_strcmp0(request->device->target, "loop") == 0 &&
+	    request->size > ublk_bus_device_get_size(request->device->bus) &&
+	    request->options->backed != OPTION_TRUE) {
+		g_set_error(
+			error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
+			"the backing file of device %u must have %" G_GUINT64_FORMAT
+			" bytes for that, and ublkd has no right to look at it: make it that "
+			"large and say so with option \"backed\", or use \"ublk-client resize\"",
+			request->device->id, request->size);
+		return FALSE;
+	}
+	return TRUE;
 }
 
 static void on_gone(const GError *error, gpointer user_data)
@@ -154,9 +177,14 @@ static void act_get_backing_file(Request *request)
 static const RequestMethod method_start = { "start", OPTIONS_START, check_start, make_start };
 static const RequestMethod method_stop = { "stop", OPTIONS_NONE, check_live, act_stop };
 static const RequestMethod method_delete = { "delete", OPTIONS_NONE, NULL, act_delete };
-static const RequestMethod method_resize = { "resize", OPTIONS_NONE, check_resize, act_resize };
+static const RequestMethod method_resize = { "resize", OPTIONS_RESIZE, check_resize, act_resize };
 static const RequestMethod method_get_backing_file = { "read the backing file of", OPTIONS_NONE,
 						       NULL, act_get_backing_file };
+static const RequestMethod method_register_buffer = { "register memory", OPTIONS_REGISTER_BUFFER,
+						      buffers_check, buffers_register };
+static const RequestMethod method_unregister_buffer = { "unregister memory",
+							OPTIONS_UNREGISTER_BUFFER, buffers_check,
+							buffers_unregister };
 
 static gboolean handle_start(UblkBusDevice *object, GDBusMethodInvocation *invocation,
 			     GUnixFDList *fds, GVariant *options, gpointer device)
@@ -188,6 +216,41 @@ static gboolean handle_get_backing_file(UblkBusDevice *object, GDBusMethodInvoca
 	return request_begin(&method_get_backing_file, invocation, device, options, NULL, 0);
 }
 
+/* An argument is looked at like an option: when it is known who calls, and not before. */
+static GVariant *with_argument(GVariant *options, const char *key, GVariant *value)
+{
+	GVariantBuilder builder;
+	GVariantIter iter;
+	GVariant *entry;
+
+	g_variant_builder_init(&builder, G_VARIANT_TYPE_VARDICT);
+	g_variant_builder_add(&builder, "{sv}", key, value);
+	g_variant_iter_init(&iter, options);
+	while ((entry = g_variant_iter_next_value(&iter))) {
+		g_variant_builder_add_value(&builder, entry);
+		g_variant_unref(entry);
+	}
+	return g_variant_ref_sink(g_variant_builder_end(&builder));
+}
+
+static gboolean handle_register_buffer(UblkBusDevice *object, GDBusMethodInvocation *invocation,
+				       GUnixFDList *fds, GVariant *memory, GVariant *options,
+				       gpointer device)
+{
+	g_autoptr(GVariant) all = with_argument(options, UBLK_OPT_MEMORY, memory);
+
+	return request_begin(&method_register_buffer, invocation, device, all, NULL, 0);
+}
+
+static gboolean handle_unregister_buffer(UblkBusDevice *object, GDBusMethodInvocation *invocation,
+					 guint index, GVariant *options, gpointer device)
+{
+	g_autoptr(GVariant)
+		all = with_argument(options, UBLK_OPT_INDEX, g_variant_new_uint32(index));
+
+	return request_begin(&method_unregister_buffer, invocation, device, all, NULL, 0);
+}
+
 void methods_connect(Device *device)
 {
 	static const struct {
@@ -199,6 +262,8 @@ void methods_connect(Device *device)
 		{ "handle-delete", G_CALLBACK(handle_delete) },
 		{ "handle-resize", G_CALLBACK(handle_resize) },
 		{ "handle-get-backing-file", G_CALLBACK(handle_get_backing_file) },
+		{ "handle-register-buffer", G_CALLBACK(handle_register_buffer) },
+		{ "handle-unregister-buffer", G_CALLBACK(handle_unregister_buffer) },
 	};
 
 	for (gsize i = 0; i < G_N_ELEMENTS(all); i++)

@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "descriptor.h"
 #include "error.h"
@@ -11,7 +12,9 @@
 #define CREATE (1 << OPTIONS_CREATE)
 #define START  (1 << OPTIONS_START)
 #define LOOKUP (1 << OPTIONS_LOOKUP)
-#define REPORT (1 << 16) /* also a key of a server's report */
+#define RESIZE (1 << OPTIONS_RESIZE)
+#define GIVE   (1 << OPTIONS_REGISTER_BUFFER)
+#define TAKE   (1 << OPTIONS_UNREGISTER_BUFFER)
 
 typedef struct {
 	const char *key;
@@ -22,53 +25,34 @@ typedef struct {
 	guint64 min, max;
 } Option;
 
-#define OPT(member)   G_STRUCT_OFFSET(Options, member)
-#define LIMIT(member) G_STRUCT_OFFSET(Options, limits.member)
+#define OPT(member) G_STRUCT_OFFSET(Options, member)
+/* The methods that take parameters. */
+#define PARAMETERS (ADD | START)
 
 /*
- * Ranges are the driver's where it has one for the single value; how values go together is checked
- * by ublk_params_build(), which knows the driver's rules.
+ * Beside these there are the device's parameters, by the names, types and rules of
+ * ublk_params_table(), for all methods that say what a device is to be. How values go together is
+ * checked by ublk_params_build(), when it is known what was not given.
  */
 static const Option table[] = {
 	{ UBLK_OPT_NAME, "s", ADD | CREATE, OPT(name) },
 	{ UBLK_OPT_ID, "u", ADD | CREATE, OPT(id), 0, 0, (1 << 20) - 1 },
 	{ UBLK_OPT_QUEUES, "u", ADD | CREATE, OPT(queues), 0, 1, UBLK_MAX_NR_QUEUES },
 	{ UBLK_OPT_DEPTH, "u", ADD | CREATE, OPT(depth), 0, 1, UBLK_MAX_QUEUE_DEPTH },
-	{ UBLK_OPT_MAX_IO_SIZE, "u", ADD | CREATE | START | REPORT, OPT(max_io_size), 0, 4096,
+	/* what the device's buffers hold; to Start it is a parameter like others */
+	{ UBLK_OPT_MAX_IO_SIZE, "u", ADD | CREATE, OPT(max_io_size), 0, 4096,
 	  1 << UBLK_IO_BUF_BITS },
 	{ UBLK_OPT_NEED_GET_DATA, "b", CREATE, OPT(need_get_data) },
+	{ UBLK_OPT_SHARED_MEMORY, "b", ADD | CREATE, OPT(shared_memory) },
 	{ UBLK_OPT_FILE, "sh", ADD, OPT(file), OPT(file_fd) },
 	{ UBLK_OPT_DIRECT, "b", ADD, OPT(direct) },
-	{ UBLK_OPT_SIZE, "t", ADD | START | REPORT, LIMIT(size), 0, 512, G_MAXINT64 },
-	{ UBLK_OPT_READ_ONLY, "b", ADD | START | REPORT, LIMIT(read_only) },
-	{ UBLK_OPT_LOGICAL_BLOCK_SIZE, "u", ADD | START | REPORT, LIMIT(logical_block_size), 0, 512,
-	  1 << 16 },
-	{ UBLK_OPT_PHYSICAL_BLOCK_SIZE, "u", START | REPORT, LIMIT(physical_block_size), 0, 0,
-	  G_MAXUINT32 },
-	{ UBLK_OPT_IO_MIN, "u", START | REPORT, LIMIT(io_min), 0, 0, G_MAXUINT32 },
-	{ UBLK_OPT_IO_OPT, "u", START | REPORT, LIMIT(io_opt), 0, 0, G_MAXUINT32 },
-	{ UBLK_OPT_ROTATIONAL, "b", START | REPORT, LIMIT(rotational) },
-	{ UBLK_OPT_VOLATILE_CACHE, "b", START | REPORT, LIMIT(volatile_cache) },
-	{ UBLK_OPT_FUA, "b", START | REPORT, LIMIT(fua) },
-	{ UBLK_OPT_DISCARD_SIZE, "t", START | REPORT, LIMIT(max_discard_size), 0, 0, G_MAXINT64 },
-	{ UBLK_OPT_DISCARD_GRANULARITY, "u", START | REPORT, LIMIT(discard_granularity), 0, 0,
-	  G_MAXUINT32 },
-	{ UBLK_OPT_DISCARD_ALIGNMENT, "u", START | REPORT, LIMIT(discard_alignment), 0, 0,
-	  G_MAXUINT32 },
-	{ UBLK_OPT_WRITE_ZEROES_SIZE, "t", START | REPORT, LIMIT(max_write_zeroes_size), 0, 0,
-	  G_MAXINT64 },
-	{ UBLK_OPT_DMA_ALIGNMENT, "u", START | REPORT, LIMIT(dma_alignment), 0, 0, G_MAXUINT32 },
-	{ UBLK_OPT_CHUNK_SIZE, "u", START | REPORT, LIMIT(chunk_size), 0, 0, G_MAXUINT32 },
-	{ UBLK_OPT_VIRT_BOUNDARY_MASK, "t", START | REPORT, LIMIT(virt_boundary_mask), 0, 0,
-	  G_MAXUINT64 },
-	{ UBLK_OPT_MAX_SEGMENTS, "u", START | REPORT, LIMIT(max_segments), 0, 0, G_MAXUINT16 },
-	{ UBLK_OPT_MAX_SEGMENT_SIZE, "u", START | REPORT, LIMIT(max_segment_size), 0, 0,
-	  G_MAXUINT32 },
-	{ UBLK_OPT_SEGMENT_BOUNDARY_MASK, "t", START | REPORT, LIMIT(segment_boundary_mask), 0, 0,
-	  G_MAXUINT64 },
 	{ UBLK_OPT_REPORT, "h", START, 0, OPT(report_fd) },
 	{ UBLK_OPT_SERVER, "h", START, 0, OPT(server_fd) },
 	{ UBLK_OPT_OWNER, "u", LOOKUP, OPT(owner), 0, 0, G_MAXUINT32 - 1 },
+	{ UBLK_OPT_BACKED, "b", RESIZE, OPT(backed) },
+	{ UBLK_OPT_MEMORY, "h", GIVE, 0, OPT(memory_fd) },
+	{ UBLK_OPT_KEEP, "b", GIVE, OPT(keep) },
+	{ UBLK_OPT_INDEX, "u", TAKE, OPT(index), 0, 0, G_MAXUINT16 },
 };
 
 gboolean options_valid_name(const char *name)
@@ -88,6 +72,7 @@ void options_free(Options *options)
 	descriptor_close_later(options->file_fd, options->sender);
 	descriptor_close_later(options->report_fd, options->sender);
 	descriptor_close_later(options->server_fd, options->sender);
+	descriptor_close_later(options->memory_fd, options->sender);
 	g_free(options->name);
 	g_free(options->file);
 	g_free(options);
@@ -104,6 +89,7 @@ static Options *options_new(void)
 	options->direct = OPTION_UNSET;
 	options->need_get_data = OPTION_UNSET;
 	options->file_fd = options->report_fd = options->server_fd = -1;
+	options->memory_fd = -1;
 	return options;
 }
 
@@ -127,15 +113,6 @@ static gboolean in_range(const Option *option, guint64 value, GError **error)
 		       "option \"%s\" is %" G_GUINT64_FORMAT ", but must be from %" G_GUINT64_FORMAT
 		       " to %" G_GUINT64_FORMAT,
 		       option->key, value, option->min, option->max);
-}
-
-static void store_bool(const Option *option, gpointer at, gboolean value)
-{
-	/* two members say "not given" too and are wider than a bool */
-	if (option->offset == OPT(direct) || option->offset == OPT(need_get_data))
-		*(OptionBool *)at = value ? OPTION_TRUE : OPTION_FALSE;
-	else
-		*(bool *)at = value;
 }
 
 static gboolean store_string(const Option *option, Options *options, const char *value,
@@ -169,7 +146,7 @@ static gboolean store(const Option *option, Options *options, GVariant *value, G
 
 	switch (g_variant_get_type_string(value)[0]) {
 	case 'b':
-		store_bool(option, at, g_variant_get_boolean(value));
+		*(OptionBool *)at = g_variant_get_boolean(value) ? OPTION_TRUE : OPTION_FALSE;
 		return TRUE;
 	case 'u':
 		number = g_variant_get_uint32(value);
@@ -178,12 +155,6 @@ static gboolean store(const Option *option, Options *options, GVariant *value, G
 		*(guint32 *)at = (guint32)number;
 		if (option->offset == OPT(owner))
 			options->has_owner = TRUE;
-		return TRUE;
-	case 't':
-		number = g_variant_get_uint64(value);
-		if (!in_range(option, number, error))
-			return FALSE;
-		*(guint64 *)at = number;
 		return TRUE;
 	case 's':
 		return store_string(option, options, g_variant_get_string(value, NULL), error);
@@ -195,12 +166,17 @@ static gboolean store(const Option *option, Options *options, GVariant *value, G
 	g_assert_not_reached();
 }
 
-static const Option *find(const char *key)
+static const Option *find(OptionsMethod method, const char *key)
 {
 	for (gsize i = 0; i < G_N_ELEMENTS(table); i++)
-		if (g_str_equal(table[i].key, key))
+		if ((table[i].methods & (1U << method)) && g_str_equal(table[i].key, key))
 			return &table[i];
 	return NULL;
+}
+
+static const struct ublk_param *find_parameter(OptionsMethod method, const char *key)
+{
+	return PARAMETERS & (1U << method) ? ublk_params_find(key) : NULL;
 }
 
 static const char *type_name(char type)
@@ -219,6 +195,43 @@ static const char *type_name(char type)
 	}
 }
 
+static gboolean is_of_type(const char *key, GVariant *value, const char *types, GError **error)
+{
+	const char *type = g_variant_get_type_string(value);
+
+	if (!type[1] && strchr(types, type[0]))
+		return TRUE;
+	return invalid(error, "option \"%s\" wants %s, not the type \"%.20s\"", key,
+		       type_name(types[0]), type);
+}
+
+static gboolean store_parameter(const struct ublk_param *param, Options *options, GVariant *value,
+				GError **error)
+{
+	static const char *const types[] = {
+		[UBLK_PARAM_BOOL] = "b",
+		[UBLK_PARAM_U32] = "u",
+		[UBLK_PARAM_U64] = "t",
+	};
+	guint64 number;
+	const char *why;
+
+	if (!is_of_type(param->name, value, types[param->kind], error))
+		return FALSE;
+	number = param->kind == UBLK_PARAM_BOOL  ? (guint64)g_variant_get_boolean(value)
+		 : param->kind == UBLK_PARAM_U32 ? g_variant_get_uint32(value)
+						 : g_variant_get_uint64(value);
+	why = ublk_params_check(param, number);
+	if (why && !number)
+		return invalid(error, "option \"%s\" %s", param->name, why);
+	if (why)
+		return invalid(error, "option \"%s\" is %" G_GUINT64_FORMAT ", which %s",
+			       param->name, number, why);
+	ublk_params_store(&options->limits, param, number);
+	options->given |= ublk_params_bit(param);
+	return TRUE;
+}
+
 Options *options_parse(OptionsMethod method, GVariant *dict, GUnixFDList *fds, uid_t sender,
 		       GError **error)
 {
@@ -232,34 +245,30 @@ Options *options_parse(OptionsMethod method, GVariant *dict, GUnixFDList *fds, u
 	g_variant_iter_init(&iter, dict);
 	while (g_variant_iter_next(&iter, "{&sv}", &key, &item)) {
 		g_autoptr(GVariant) value = item;
-		const char *type = g_variant_get_type_string(value);
-		const Option *option = find(key);
+		const Option *option = find(method, key);
+		const struct ublk_param *param = option ? NULL : find_parameter(method, key);
 		guint64 bit;
 
-		if (!option || !(option->methods & (1U << method))) {
+		if (!option && !param) {
 			invalid(error, "there is no option \"%.100s\" here", key);
 			return NULL;
 		}
-		if (type[1] || !strchr(option->type, type[0])) {
-			invalid(error, "option \"%s\" wants %s, not the type \"%.20s\"", key,
-				type_name(option->type[0]), type);
-			return NULL;
-		}
-		bit = 1ULL << (option - table);
+		bit = option ? 1ULL << (option - table) : (guint64)ublk_params_bit(param) << 32;
 		if (seen & bit) {
 			invalid(error, "option \"%s\" is given twice", key);
 			return NULL;
 		}
 		seen |= bit;
-		options->has_limits |= (option->methods & REPORT) != 0;
-		if (!store(option, options, value, fds, error))
+		if (option ? !is_of_type(key, value, option->type, error) ||
+				     !store(option, options, value, fds, error)
+			   : !store_parameter(param, options, value, error))
 			return NULL;
 	}
-	/* one word, two members: what the device may do, and what this start says of it */
-	if (seen & (1ULL << (find(UBLK_OPT_MAX_IO_SIZE) - table)))
-		options->limits.max_io_size = options->max_io_size;
-	if (options->max_io_size % 512) {
-		invalid(error, "option \"max-io-size\" must be a multiple of 512");
+	/* the driver would round it down */
+	if (options->max_io_size % (guint)sysconf(_SC_PAGESIZE)) {
+		invalid(error,
+			"option \"max-io-size\" is %u, which is not a multiple of the page size",
+			options->max_io_size);
 		return NULL;
 	}
 	return g_steal_pointer(&options);
@@ -267,41 +276,30 @@ Options *options_parse(OptionsMethod method, GVariant *dict, GUnixFDList *fds, u
 
 gboolean options_parse_report(char **lines, struct ublk_limits *limits, GError **error)
 {
-	g_autoptr(Options) options = options_new();
-
+	*limits = (struct ublk_limits){ 0 };
 	for (; *lines; lines++) {
 		g_auto(GStrv) pair = NULL;
-		const Option *option;
-		gpointer at;
+		const struct ublk_param *param;
 		guint64 value;
 
 		if (!**lines)
 			continue;
 		pair = g_strsplit(*lines, "=", 2);
-		option = find(pair[0]);
-		if (!option || !(option->methods & REPORT) || !pair[1])
+		param = ublk_params_find(pair[0]);
+		if (!param || !pair[1])
 			return invalid(error,
 				       "the server reports \"%.100s\", which means nothing here",
 				       *lines);
 		/* what the kernel is told is checked in ublk_params_build(); 0 means "not set" */
 		if (!g_ascii_string_to_unsigned(pair[1], 10, 0,
-						option->type[0] == 't'   ? G_MAXUINT64
-						: option->type[0] == 'u' ? G_MAXUINT32
-									 : 1,
+						param->kind == UBLK_PARAM_U64   ? G_MAXUINT64
+						: param->kind == UBLK_PARAM_U32 ? G_MAXUINT32
+										: 1,
 						&value, NULL))
 			return invalid(error,
 				       "the server reports \"%.100s\", which is no such number",
 				       *lines);
-		at = G_STRUCT_MEMBER_P(options, option->offset);
-		if (option->type[0] == 't')
-			*(guint64 *)at = value;
-		else if (option->type[0] == 'u')
-			*(guint32 *)at = (guint32)value;
-		else
-			*(bool *)at = value != 0;
-		if (option->offset == OPT(max_io_size))
-			options->limits.max_io_size = (guint32)value;
+		ublk_params_store(limits, param, value);
 	}
-	*limits = options->limits;
 	return TRUE;
 }

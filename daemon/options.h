@@ -18,6 +18,9 @@ typedef enum {
 	OPTIONS_CREATE, /* CreateDevice */
 	OPTIONS_START,  /* Start */
 	OPTIONS_LOOKUP, /* GetDeviceByName */
+	OPTIONS_RESIZE, /* Resize */
+	OPTIONS_REGISTER_BUFFER,
+	OPTIONS_UNREGISTER_BUFFER,
 } OptionsMethod;
 
 #define OPTIONS_DEFAULT_DEPTH       128
@@ -30,15 +33,19 @@ typedef struct {
 	guint32 id; /* UBLK_DEV_ID_ANY: any */
 	guint32 queues, depth, max_io_size;
 	OptionBool direct, need_get_data;
-	char *file;          /* absolute path, or NULL */
-	int file_fd;         /* -1: none */
-	int report_fd;       /* -1: none */
-	int server_fd;       /* -1: none */
-	uid_t sender;        /* who gave it: whose descriptors these are */
-	gboolean has_limits; /* some member of `limits` was given */
+	char *file;    /* absolute path, or NULL */
+	int file_fd;   /* -1: none */
+	int report_fd; /* -1: none */
+	int server_fd; /* -1: none */
+	int memory_fd; /* -1: none */
+	OptionBool shared_memory, keep;
+	OptionBool backed; /* the caller vouches for the backing file's size */
+	guint32 index;     /* of a buffer */
+	uid_t sender;      /* who gave it: whose descriptors these are */
 	gboolean has_owner;
 	guint32 owner;
 	struct ublk_limits limits; /* what the device is to be; limits.size 0: not given */
+	guint32 given;             /* which members of `limits`: a set of ublk_params_bit() */
 } Options;
 
 /*

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "buffers.h"
 #include "daemon.h"
 #include "device.h"
 #include "error.h"
@@ -105,6 +106,42 @@ gboolean quota_check(uid_t uid, guint32 queues, guint32 depth, gboolean *beyond,
 			uid, memory, limits->queue_memory_per_user);
 	*beyond = *why != NULL;
 	return TRUE;
+}
+
+/*
+ * Pinned memory cannot be swapped out or moved, and the kernel counts it against no limit of the
+ * user's (RLIMIT_MEMLOCK is not looked at), so it is counted here.
+ */
+gboolean quota_check_shared_memory(uid_t uid, guint64 size, GError **error)
+{
+	const Settings *limits = settings();
+	g_autoptr(GList) devices = device_list();
+	guint64 memory = size;
+	guint buffers = 1;
+
+	for (GList *l = devices; l; l = l->next) {
+		const Device *device = l->data;
+		guint count;
+
+		if (device->uid != uid)
+			continue;
+		memory += buffers_get_size(device, &count);
+		buffers += count;
+	}
+	if (memory > limits->shared_memory_per_user)
+		g_set_error(error, UBLK_ERROR, UBLK_ERROR_LIMIT_EXCEEDED,
+			    "the devices of user %u would share %" G_GUINT64_FORMAT
+			    " bytes of memory, and the limit is %" G_GUINT64_FORMAT
+			    " (shared-memory-per-user in ublkd.conf)",
+			    uid, memory, limits->shared_memory_per_user);
+	else if (buffers > limits->shared_buffers_per_user)
+		g_set_error(error, UBLK_ERROR, UBLK_ERROR_LIMIT_EXCEEDED,
+			    "the devices of user %u would have %u shared buffers, and the limit is "
+			    "%u (shared-buffers-per-user in ublkd.conf)",
+			    uid, buffers, limits->shared_buffers_per_user);
+	else
+		return TRUE;
+	return FALSE;
 }
 
 void quota_note_creation(uid_t uid)

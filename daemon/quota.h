@@ -13,5 +13,11 @@
 gboolean quota_check(uid_t uid, guint32 queues, guint32 depth, gboolean *beyond, char **why,
 		     GError **error);
 
+/*
+ * May user `uid` share `size` bytes of memory more with devices of theirs? FALSE with
+ * LimitExceeded; nobody goes beyond that.
+ */
+gboolean quota_check_shared_memory(uid_t uid, guint64 size, GError **error);
+
 /* One creation of this user begins: counts against creations-per-minute. */
 void quota_note_creation(uid_t uid);

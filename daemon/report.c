@@ -19,12 +19,15 @@ typedef struct {
 	guint readable, deadline, idle;
 	GCancellable *cancellable;
 	gulong handler;
+	gboolean takes_memory; /* the server says so */
 	ReportDone done;
 	gpointer user_data;
 } Wait;
 
 static void wait_end(Wait *wait, const struct ublk_limits *limits, pid_t pid, const GError *error)
 {
+	int channel = limits && wait->takes_memory ? wait->fd : -1;
+
 	g_clear_handle_id(&wait->readable, g_source_remove);
 	g_clear_handle_id(&wait->deadline, g_source_remove);
 	g_clear_handle_id(&wait->idle, g_source_remove);
@@ -32,8 +35,10 @@ static void wait_end(Wait *wait, const struct ublk_limits *limits, pid_t pid, co
 		g_signal_handler_disconnect(wait->cancellable, wait->handler);
 		g_object_unref(wait->cancellable);
 	}
-	close(wait->fd); /* a socket: report_open() made it, or report_check_socket() looked */
-	wait->done(limits, pid, error, wait->user_data);
+	/* a socket: report_open() made it, or report_check_socket() looked */
+	if (channel < 0)
+		close(wait->fd);
+	wait->done(limits, pid, channel, error, wait->user_data);
 	g_free(wait);
 }
 
@@ -71,6 +76,20 @@ static GError *parse_failure(char **lines)
 	return g_error_new(UBLK_ERROR, code, "the server cannot start: %s", text);
 }
 
+/* The one line that is not about what the device is to be; it is made an empty one. */
+static gboolean take_shared_memory(char **lines)
+{
+	gboolean found = FALSE;
+
+	for (; *lines; lines++) {
+		if (g_str_equal(*lines, UBLK_OPT_SHARED_MEMORY "=1")) {
+			**lines = '\0';
+			found = TRUE;
+		}
+	}
+	return found;
+}
+
 static void parse(Wait *wait, char *text, gsize len, pid_t pid)
 {
 	g_auto(GStrv) lines = NULL;
@@ -85,6 +104,7 @@ static void parse(Wait *wait, char *text, gsize len, pid_t pid)
 		return;
 	}
 	lines = g_strsplit(text, "\n", -1);
+	wait->takes_memory = take_shared_memory(lines + 1);
 	if (!g_str_equal(lines[0], "READY=1"))
 		error = parse_failure(lines);
 	else if (!options_parse_report(lines + 1, &limits, &error))

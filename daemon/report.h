@@ -11,13 +11,18 @@
 
 #include "kernel/ublk-params.h"
 
-/* `limits` (borrowed) is what the device is to be, pid the sender as the kernel tells it (0:
- * unknown). When `error` (borrowed) is set, the server failed; its own words are in it. */
-typedef void (*ReportDone)(const struct ublk_limits *limits, pid_t pid, const GError *error,
-			   gpointer user_data);
+/*
+ * `limits` (borrowed) is what the device is to be, pid the sender as the kernel tells it (0:
+ * unknown). `channel` is -1, or the socket, the callee's from now on: the server says that it takes
+ * shared memory there (channel.h). When `error` (borrowed) is set, the server failed; its own words
+ * are in it.
+ */
+typedef void (*ReportDone)(const struct ublk_limits *limits, pid_t pid, int channel,
+			   const GError *error, gpointer user_data);
 
 /*
- * Wait for the report on `fd`, a socket (the callee's from now on, closed when done). The sender
+ * Wait for the report on `fd`, a socket (the callee's from now on, closed when done, or handed
+ * on). The sender
  * must be a process of user `uid`. `done` is called exactly once, from the main loop: TimedOut
  * after timeout_ms, InvalidState if the server ended without a report.
  */

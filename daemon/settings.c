@@ -19,6 +19,10 @@ static const Key keys[] = {
 	{ "limits", "devices-total", COUNT, OFFSET(devices_total), 60, 0, 1 << 20 },
 	{ "limits", "queue-memory-per-user", BYTES, OFFSET(queue_memory_per_user), 64 << 20, 0,
 	  G_MAXINT64 },
+	{ "limits", "shared-memory-per-user", BYTES, OFFSET(shared_memory_per_user), 64 << 20, 0,
+	  G_MAXINT64 },
+	/* no more than the table of ublk-server has, for one device may get them all */
+	{ "limits", "shared-buffers-per-user", COUNT, OFFSET(shared_buffers_per_user), 64, 0, 256 },
 	{ "limits", "creations-per-minute", COUNT, OFFSET(creations_per_minute), 300, 0, 1 << 20 },
 	{ "limits", "prompts-per-sender", COUNT, OFFSET(prompts_per_sender), 1, 0, 1000 },
 	{ "limits", "prompts-per-user", COUNT, OFFSET(prompts_per_user), 3, 0, 1000 },

@@ -6,11 +6,13 @@
 
 typedef struct {
 	/* [limits] */
-	guint devices_per_user;        /* above it: polkit's org.ublk1.create-beyond-limits */
-	guint devices_total;           /* never exceeded; keep it below the driver's ublks_max */
-	guint64 queue_memory_per_user; /* bytes of kernel memory for queues; above it: as above */
-	guint creations_per_minute;    /* of one user; never exceeded */
-	guint prompts_per_sender;      /* password dialogs open at once */
+	guint devices_per_user;         /* above it: polkit's org.ublk1.create-beyond-limits */
+	guint devices_total;            /* never exceeded; keep it below the driver's ublks_max */
+	guint64 queue_memory_per_user;  /* bytes of kernel memory for queues; above it: as above */
+	guint64 shared_memory_per_user; /* bytes pinned for RegisterBuffer; never exceeded */
+	guint shared_buffers_per_user;  /* in how many pieces; never exceeded */
+	guint creations_per_minute;     /* of one user; never exceeded */
+	guint prompts_per_sender;       /* password dialogs open at once */
 	guint prompts_per_user;
 	guint prompts_total;
 	/* [timeouts] */

@@ -43,6 +43,7 @@ gboolean state_write(const State *state, GError **error)
 	append(text, "BACKING", state->backing);
 	append(text, "UNIT", state->unit);
 	append(text, "SENDER", state->sender);
+	append(text, "BUFFERS", state->buffers);
 	g_string_append_printf(text, "LIVE=%d\nBEYOND=%d\nPROMPTED=%d\n", state->live,
 			       state->beyond, state->prompted);
 	g_string_append_printf(text, "CREATED_AT=%" G_GINT64_FORMAT "\n", state->created_at);
@@ -66,6 +67,7 @@ void state_free(State *state)
 	g_free(state->backing);
 	g_free(state->unit);
 	g_free(state->sender);
+	g_free(state->buffers);
 	g_free(state);
 }
 
@@ -80,6 +82,7 @@ static void take(State *state, const char *key, const char *value)
 		{ "BACKING", G_STRUCT_OFFSET(State, backing) },
 		{ "UNIT", G_STRUCT_OFFSET(State, unit) },
 		{ "SENDER", G_STRUCT_OFFSET(State, sender) },
+		{ "BUFFERS", G_STRUCT_OFFSET(State, buffers) },
 	};
 	static const struct {
 		const char *key;

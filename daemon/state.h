@@ -21,6 +21,7 @@ typedef struct {
 	char *backing;     /* as the caller gave it, or NULL */
 	char *unit;        /* the server's systemd unit, or NULL */
 	char *sender;      /* who made it, until it is live; a unique name on the bus */
+	char *buffers;     /* its shared memory, as buffers.c describes it, or NULL */
 	gboolean live;     /* it was started */
 	gboolean beyond;   /* made with create-beyond-limits */
 	gboolean prompted; /* somebody typed a password for it */

@@ -24,6 +24,7 @@ struct Teardown {
 	Device *device;
 	const char *reason;
 	GArray *waiters;
+	gboolean wanted;      /* somebody asked for it */
 	gboolean running;     /* FALSE: waits for the device's job to end */
 	guint branches;       /* under way at once: the device's, the unit's */
 	gboolean unit_ending; /* the unit's branch has begun */
@@ -326,8 +327,10 @@ void teardown_begin(Device *device, const char *reason, TeardownDone done, gpoin
 		teardown->waiters = g_array_new(FALSE, FALSE, sizeof(Waiter));
 		device->teardown = teardown;
 	}
-	if (done)
+	if (done) {
 		g_array_append_val(teardown->waiters, waiter);
+		teardown->wanted = TRUE;
+	}
 	if (teardown->running) {
 		/* those before were told that it takes long; this one is not kept waiting without
 		 * end either */
@@ -341,6 +344,11 @@ void teardown_begin(Device *device, const char *reason, TeardownDone done, gpoin
 						    teardown->reason));
 	else
 		run(teardown);
+}
+
+gboolean teardown_is_wanted(const Device *device)
+{
+	return device->teardown && device->teardown->wanted;
 }
 
 void teardown_job_ended(Device *device)

@@ -16,6 +16,9 @@ typedef void (*TeardownDone)(const GError *error, gpointer user_data);
  */
 void teardown_begin(Device *device, const char *reason, TeardownDone done, gpointer user_data);
 
+/* Whether it goes because somebody asked for it, and not by itself. */
+gboolean teardown_is_wanted(const Device *device);
+
 /*
  * Only end its I/O (STOP_DEV) and tell its server to leave. done comes when the block device is
  * gone; the device itself follows when its server has left.

@@ -2,6 +2,7 @@
 #include "units.h"
 
 #include <gio/gunixfdlist.h>
+#include <signal.h>
 #include <sys/mount.h>
 
 #include "error.h"
@@ -182,6 +183,87 @@ void units_quit(void)
 	}
 	g_clear_object(&connection);
 }
+
+/* ---- how a server ended ---- */
+
+typedef struct {
+	UnitsEnded ended; /* NULL: was told */
+	gpointer user_data;
+} Watch;
+
+/* `result` is systemd's own judgement of the unit. NULL: the process has not ended. */
+static char *describe_end(int code, int status, const char *result)
+{
+	const char *why = "";
+
+	if (code == CLD_EXITED)
+		return g_strdup_printf("exited with status %d", status);
+	if (code != CLD_KILLED && code != CLD_DUMPED)
+		return NULL;
+	if (g_str_equal(result, "oom-kill"))
+		why = ": there was no memory left";
+	else if (g_str_equal(result, "timeout"))
+		why = ": it had not left in time when it was told to";
+	else if (status == SIGKILL)
+		why = ", which ublkd did not ask for: the kernel does that when a request has been "
+		      "unanswered for 30 seconds, or when memory runs out; or somebody did it";
+	return g_strdup_printf("was killed by signal %d (%s)%s", status, g_strsignal(status), why);
+}
+
+static void on_unit_changed(GDBusConnection *bus, const char *sender, const char *path,
+			    const char *interface, const char *signal, GVariant *parameters,
+			    gpointer user_data)
+{
+	Watch *watch = user_data;
+	g_autoptr(GVariant) properties = g_variant_get_child_value(parameters, 1);
+	UnitsEnded ended = watch->ended;
+	g_autofree char *how = NULL;
+	const char *result = "";
+	gint32 code = 0, status = 0;
+
+	g_variant_lookup(properties, "ExecMainCode", "i", &code);
+	g_variant_lookup(properties, "ExecMainStatus", "i", &status);
+	g_variant_lookup(properties, "Result", "&s", &result);
+	how = describe_end(code, status, result);
+	if (!how || !ended)
+		return;
+	watch->ended = NULL;
+	ended(code == CLD_EXITED && status == 0, how, watch->user_data);
+}
+
+/* The path of a unit's object: what is no letter or digit is written as _ and two hex digits. */
+static char *make_unit_path(const char *unit)
+{
+	GString *path = g_string_new(SYSTEMD_PATH "/unit/");
+
+	for (const char *p = unit; *p; p++) {
+		if (g_ascii_isalnum(*p))
+			g_string_append_c(path, *p);
+		else
+			g_string_append_printf(path, "_%02x", (guchar)*p);
+	}
+	return g_string_free(path, FALSE);
+}
+
+guint units_watch(const char *unit, UnitsEnded ended, gpointer user_data)
+{
+	g_autofree char *path = make_unit_path(unit);
+	Watch *watch = g_new(Watch, 1);
+
+	watch->ended = ended;
+	watch->user_data = user_data;
+	return g_dbus_connection_signal_subscribe(
+		connection, SYSTEMD, "org.freedesktop.DBus.Properties", "PropertiesChanged", path,
+		SYSTEMD ".Service", G_DBUS_SIGNAL_FLAGS_NONE, on_unit_changed, watch, g_free);
+}
+
+void units_unwatch(guint watch)
+{
+	if (connection)
+		g_dbus_connection_signal_unsubscribe(connection, watch);
+}
+
+/* ---- starting and stopping ---- */
 
 static void add_bool(GVariantBuilder *b, const char *name, gboolean value)
 {

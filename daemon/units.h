@@ -6,6 +6,8 @@
 #include <sys/types.h>
 
 typedef void (*UnitsDone)(const GError *error, gpointer user_data);
+/* `how` says how the process ended ("exited with status 1"); `well`: with status 0. */
+typedef void (*UnitsEnded)(gboolean well, const char *how, gpointer user_data);
 
 void units_init(GDBusConnection *bus);
 void units_quit(void);
@@ -20,6 +22,14 @@ char *units_name(guint32 dev_id);
  */
 void units_start(const char *unit, guint32 dev_id, uid_t uid, gid_t gid, const char *const *argv,
 		 int stdin_fd, GCancellable *cancellable, UnitsDone done, gpointer user_data);
+
+/*
+ * Be told once how a unit's process ended. systemd says so before the unit is forgotten, so it
+ * comes before the end of units_stop(); it does not come when systemd says nothing (it is
+ * restarted, the unit was gone already). The watch is to be ended by units_unwatch(), told or not.
+ */
+guint units_watch(const char *unit, UnitsEnded ended, gpointer user_data);
+void units_unwatch(guint watch);
 
 /*
  * Stop it (systemd kills what does not leave) and wait until systemd has forgotten it, so that the

@@ -71,6 +71,12 @@
 #define UBLK_OPT_REPORT                "report"
 #define UBLK_OPT_SERVER                "server"
 #define UBLK_OPT_OWNER                 "owner"
+#define UBLK_OPT_BACKED                "backed"
+#define UBLK_OPT_SHARED_MEMORY         "shared-memory"
+#define UBLK_OPT_KEEP                  "keep"
+/* Arguments of RegisterBuffer and UnregisterBuffer, which ublkd treats like options. */
+#define UBLK_OPT_MEMORY "memory"
+#define UBLK_OPT_INDEX  "index"
 
 /* Names of devices: 1 to this many of [A-Za-z0-9._-], the first a letter or a digit. */
 #define UBLK_NAME_MAX 64

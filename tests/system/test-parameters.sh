@@ -95,7 +95,7 @@ wait_until 20 _is_live || fail "serve: $(cat "$directory/output")"
 check_limits "serve, loop" 5 "${expected[@]}" "write_cache write back"
 pkill -INT -u alice -x ublk-client
 wait
-wait_until 3 _is_gone 5 || assert_gone 5
+wait_until 10 _is_gone 5 || assert_gone 5
 
 # --- Without any of them a device is what it was.
 n=$(add_loop alice "$file")

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A device does not outlive its server, however that ends (kill -9, SIGTERM, systemctl stop, idle or under load, with the block device
-# open): within 2 s node, object, unit and state file are gone, and the number is free. Nobody's reader hangs.
+# open): within 2 s node, object, unit and state file are gone, and the number is free. Nobody's reader hangs. ublkd says how it ended.
 . "$(dirname "$0")/devices.sh"
 
 file=$(backing_file alice 16M)
@@ -28,11 +28,35 @@ add() {
 	server=$(server_pid 3)
 }
 
-for how in "kill_server KILL" "kill_server TERM" "kill_server SEGV" "systemctl stop ublk-server-3.service"; do
+_ublkd_says() {
+	journalctl -q --after-cursor="$cursor" -u ublkd -o cat | grep -e "$1"
+}
+restarted_before() { # COMMAND… : by a ublkd that did not make the device
+	"$@"
+}
+while IFS=: read -r how end; do
 	add
+	if [[ $how = restarted_before* ]]; then
+		systemctl restart ublkd
+	fi
+	cursor=$(journalctl -q -n 1 --show-cursor | sed -n 's/^-- cursor: //p')
 	# shellcheck disable=SC2086 # words
-	dies "$how" $how
-done
+	dies "$how" $how < /dev/null
+	wait_until 5 _ublkd_says "^device 3 .*: its server $end" ||
+		fail "$how: ublkd does not say '$end': $(journalctl -q --after-cursor="$cursor" -u ublkd -o cat)"
+done <<- EOF
+	kill_server KILL:was killed by signal 9 (.*), which ublkd did not ask for
+	kill_server TERM:exited with status 0
+	kill_server SEGV:was killed by signal 11
+	systemctl stop ublk-server-3.service:exited with status 0
+	restarted_before kill_server KILL:was killed by signal 9
+EOF
+# Not worth a line: that it ends when its device is deleted.
+add
+cursor=$(journalctl -q -n 1 --show-cursor | sed -n 's/^-- cursor: //p')
+delete_device alice 3
+wait_until 5 _ublkd_says "^device 3 .* goes: " || fail "ublkd does not say that a device is deleted"
+_ublkd_says "its server" && fail "ublkd says too much"
 
 # Under load. fio is told.
 add

@@ -123,7 +123,8 @@ static GPtrArray *make_devices(void)
 		" 'QueueCpus': <['0-3']>, 'Flags': <uint64 0x22>,"
 		" 'FlagNames': <['cmd-ioctl-encode', 'unprivileged-dev']>,"
 		" 'CharDevice': <'/dev/ublkc0'>, 'BlockDevice': <'/dev/ublkb0'>,"
-		" 'ServerPid': <uint32 4711>, 'CreatedAt': <uint64 1700000000000000>}"));
+		" 'ServerPid': <uint32 4711>, 'CreatedAt': <uint64 1700000000000000>,"
+		" 'SharedMemory': <uint64 4194304>}"));
 	g_autoptr(GVariant) two = g_variant_ref_sink(g_variant_new_parsed(
 		"{'Id': <uint32 12>, 'Name': <'x'>, 'OwnerUid': <uint32 4294967294>,"
 		" 'State': <'created'>, 'BlockDevice': <'/dev/ublkb12'>}"));
@@ -193,6 +194,8 @@ static void test_json_shape(void)
 	g_assert_nonnull(strstr(list, "\"owner_uid\": 4294967294,\n"));
 	g_assert_nonnull(strstr(list, "\"server_pid\": 4711,\n"));
 	g_assert_nonnull(strstr(list, "\"server_pid\": null,\n"));
+	g_assert_nonnull(strstr(list, "\"shared_memory\": 4194304,\n"));
+	g_assert_nonnull(strstr(list, "\"shared_memory\": 0,\n"));
 	g_assert_nonnull(strstr(list, "\"created_at\": \"2023-11-14T22:13:20Z\"\n"));
 	g_assert_nonnull(strstr(list, "\"created_at\": null\n"));
 	/* A list does not ask for paths; "null" would say that there is none. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A server's report is somebody else's word: bounded, checked, and never waited for in vain. */
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,10 +15,11 @@ typedef struct {
 	gboolean ready;
 	struct ublk_limits limits;
 	pid_t pid;
+	int channel;
 	GError *error;
 } Seen;
 
-static void on_report(const struct ublk_limits *limits, pid_t pid, const GError *error,
+static void on_report(const struct ublk_limits *limits, pid_t pid, int channel, const GError *error,
 		      gpointer user_data)
 {
 	Seen *seen = user_data;
@@ -27,6 +29,7 @@ static void on_report(const struct ublk_limits *limits, pid_t pid, const GError 
 	if (limits)
 		seen->limits = *limits;
 	seen->pid = pid;
+	seen->channel = channel;
 	seen->error = error ? g_error_copy(error) : NULL;
 	g_main_loop_quit(seen->loop);
 }
@@ -177,6 +180,34 @@ static void knows_a_socket(void)
 	close(pair[1]);
 }
 
+/* Who takes shared memory keeps the socket, and nobody else does. */
+static void hands_on_the_socket(void)
+{
+	static const char takes[] = "READY=1\nsize=4096\nshared-memory=1\n";
+	static const char takes_not[] = "READY=1\nsize=4096\n";
+	static const char fails[] = "ERRNO=5\nshared-memory=1\n";
+	static const char nonsense[] = "READY=1\nsize=4096\nshared-memory=2\n";
+	Seen seen;
+
+	run(&seen, takes, strlen(takes), getuid());
+	g_assert_no_error(seen.error);
+	g_assert_cmpint(seen.channel, >=, 0);
+	g_assert_cmpuint(seen.limits.size, ==, 4096);
+	g_assert_cmpint(send(seen.channel, "x", 1, MSG_NOSIGNAL), ==,
+			-1); /* the other end is closed */
+	g_assert_cmpint(errno, ==, EPIPE);
+	close(seen.channel);
+	run(&seen, takes_not, strlen(takes_not), getuid());
+	g_assert_cmpint(seen.channel, ==, -1);
+	run(&seen, fails, strlen(fails), getuid());
+	g_assert_cmpint(seen.channel, ==, -1);
+	g_clear_error(&seen.error);
+	run(&seen, nonsense, strlen(nonsense), getuid());
+	g_assert_error(seen.error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT);
+	g_assert_cmpint(seen.channel, ==, -1);
+	g_clear_error(&seen.error);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -187,5 +218,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/report/refuses-nonsense", refuses_nonsense);
 	g_test_add_func("/report/gives-up", gives_up);
 	g_test_add_func("/report/knows-a-socket", knows_a_socket);
+	g_test_add_func("/report/hands-on-the-socket", hands_on_the_socket);
 	return g_test_run();
 }

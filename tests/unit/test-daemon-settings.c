@@ -36,6 +36,8 @@ static void has_defaults_without_a_file(void)
 	settings_load("/nonexistent/ublkd.conf", &settings);
 	g_assert_cmpuint(settings.devices_per_user, ==, 16);
 	g_assert_cmpuint(settings.queue_memory_per_user, ==, 64 << 20);
+	g_assert_cmpuint(settings.shared_memory_per_user, ==, 64 << 20);
+	g_assert_cmpuint(settings.shared_buffers_per_user, ==, 64);
 	g_assert_cmpuint(settings.created_ms, ==, 60000);
 	g_assert_cmpuint(warnings, ==, 0);
 }
@@ -57,6 +59,7 @@ static void tells_what_is_wrong(void)
 {
 	static const char *const wrong[] = {
 		"[limits]\ndevices-per-user=many\n",
+		"[limits]\nshared-buffers-per-user=257\n",
 		"[limits]\ndevices-per-user=-1\n",
 		"[limits]\ndevices-per-user=16K\n",
 		"[limits]\ndevices-per-user=99999999999\n",

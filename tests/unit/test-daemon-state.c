@@ -26,6 +26,7 @@ static void reads_what_it_wrote(void)
 			  /* whatever a path may hold, it cannot add a line of its own */
 			  .backing = (char *)"/a b\nNAME=evil\t\\\"\001\377",
 			  .unit = (char *)"ublk-server-3.service",
+			  .buffers = (char *)"server 0/4096/:1.7 3/65536/- ",
 			  .live = TRUE,
 			  .created_at = 1700000000000000 };
 	g_autofree char *path = file("3");
@@ -46,6 +47,7 @@ static void reads_what_it_wrote(void)
 	g_assert_cmpstr(state->backing, ==, written.backing);
 	g_assert_cmpstr(state->unit, ==, written.unit);
 	g_assert_null(state->sender);
+	g_assert_cmpstr(state->buffers, ==, written.buffers);
 	g_assert_true(state->live);
 	g_assert_false(state->prompted);
 	g_assert_cmpint(state->created_at, ==, written.created_at);
