@@ -62,9 +62,9 @@ wrong "no device" nobodys 1G
 # --- By others: bob, and root, who may resize it but not touch alice's file.
 answer=$(expect_fail as bob ublk-client resize "alice/work" 32M)
 grep -q "ot authorized" <<< "$answer" || fail "bob: $answer"
-expect_fail as bob ublk-client resize --grow-file "alice/work" 128M | grep -q "somebody else" || fail "bob grows alice's file"
+expect_fail as bob ublk-client resize --grow-file "alice/work" 128M | grep "somebody else" || fail "bob grows alice's file"
 expect_fail as bob ublk-client resize "alice/work" 128M > /dev/null
-expect_fail ublk-client resize --grow-file "alice/work" 128M | grep -q "somebody else" || fail "root grows alice's file"
+expect_fail ublk-client resize --grow-file "alice/work" 128M | grep "somebody else" || fail "root grows alice's file"
 check_size "after the others" 64
 assert_eq "$(size_of_file)" $((64 * MIB)) "the file after the others"
 ublk-client resize alice/work 32M
@@ -121,7 +121,7 @@ answer=$(expect_fail as alice ublk-client resize --grow-file work 320M)
 grep -q "is not the file of this device" <<< "$answer" || fail "another file: $answer"
 assert_eq "$(size_of_file)" $((300 * MIB)) "the other file"
 as alice rm "$file"
-expect_fail as alice ublk-client resize --grow-file work 320M | grep -q "No such file" || fail "no file"
+expect_fail as alice ublk-client resize --grow-file work 320M | grep "No such file" || fail "no file"
 as alice mv "$file.moved" "$file"
 
 # --- Past the client it takes a word about the file, which nobody looks into; what the device has and the file has not is an error,
@@ -159,13 +159,16 @@ for grown in "" 96M; do
 	expect_fail as alice dd if=/dev/zero "of=/dev/ublkb$n" bs=1M count=1 oflag=direct conv=fsync,notrunc > /dev/null
 	delete_device alice "$n"
 done
-journalctl -q -b -u "ublk-server-*" -o cat | grep -q "flush failed: " || fail "the servers' log has no flush"
+_log_has_flush() {
+	journalctl -q -b -u "ublk-server-*" -o cat | grep "flush failed: "
+}
+wait_until 20 _log_has_flush || fail "the servers' log has no flush"
 as alice truncate -s 310M "$file"
 
 # --- Devices with no file that could be made larger.
 n=$(add_device alice null "{'size': <uint64 67108864>, 'name': <'work'>}")
-expect_fail as alice ublk-client resize --grow-file work 128M | grep -q "no backing file" || fail "null with --grow-file"
-expect_fail as alice ublk-client resize --grow-file --backed work 128M | grep -q exclude || fail "--grow-file --backed"
+expect_fail as alice ublk-client resize --grow-file work 128M | grep "no backing file" || fail "null with --grow-file"
+expect_fail as alice ublk-client resize --grow-file --backed work 128M | grep exclude || fail "--grow-file --backed"
 as alice ublk-client resize work 128M
 check_size "null" 128
 as alice ublk-client resize work 16M
@@ -181,7 +184,7 @@ answer=$(as alice "$BUS_CALL" --fd 8 Manager AddDevice "('loop', {'file': <handl
 	fail "AddDevice: $answer"
 exec 8>&-
 n=$(sed -E "s,.*/([0-9]+)'.*,\1," <<< "$answer")
-expect_fail as alice ublk-client resize work 128M | grep -qe --backed || fail "a file without a path"
+expect_fail as alice ublk-client resize work 128M | grep -e --backed || fail "a file without a path"
 as alice ublk-client resize --backed work 128M
 check_size "a file without a path" 128
 delete_device alice "$n"
