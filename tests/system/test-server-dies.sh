@@ -42,7 +42,7 @@ while IFS=: read -r how end; do
 	cursor=$(journalctl -q -n 1 --show-cursor | sed -n 's/^-- cursor: //p')
 	# shellcheck disable=SC2086 # words
 	dies "$how" $how < /dev/null
-	wait_until 5 _ublkd_says "^device 3 .*: its server $end" ||
+	wait_until 20 _ublkd_says "^device 3 .*: its server $end" ||
 		fail "$how: ublkd does not say '$end': $(journalctl -q --after-cursor="$cursor" -u ublkd -o cat)"
 done <<- EOF
 	kill_server KILL:was killed by signal 9 (.*), which ublkd did not ask for
@@ -55,7 +55,7 @@ EOF
 add
 cursor=$(journalctl -q -n 1 --show-cursor | sed -n 's/^-- cursor: //p')
 delete_device alice 3
-wait_until 5 _ublkd_says "^device 3 .* goes: " || fail "ublkd does not say that a device is deleted"
+wait_until 20 _ublkd_says "^device 3 .* goes: " || fail "ublkd does not say that a device is deleted"
 _ublkd_says "its server" && fail "ublkd says too much"
 
 # Under load. fio is told.
