@@ -115,6 +115,19 @@ Device *device_get(Bus *bus, const char *path, GError **error)
 	return device_new(path, properties);
 }
 
+char *device_get_backing_file(Bus *bus, const Device *device, GError **error)
+{
+	g_autoptr(GVariant) reply =
+		bus_call(bus, device->path, UBLK_BUS_DEVICE_INTERFACE, "GetBackingFile",
+			 g_variant_new("(@a{sv})", bus_no_options()), "(s)", NULL, NULL, error);
+	char *path;
+
+	if (!reply)
+		return NULL;
+	g_variant_get(reply, "(s)", &path);
+	return path;
+}
+
 char *device_get_node(const char *path)
 {
 	const char *number = strrchr(path, '/');

@@ -42,5 +42,12 @@ GPtrArray *device_list_from_reply(GVariant *reply);
 /* The device at an object path. */
 Device *device_get(Bus *bus, const char *path, GError **error);
 
+/*
+ * The path of its backing file as ublkd was given it, empty where it knows of none (a descriptor,
+ * or the owner's own server); NULL with @error where it does not tell: only the owner and
+ * administrators may know.
+ */
+char *device_get_backing_file(Bus *bus, const Device *device, GError **error);
+
 /* /dev/ublkbN of the object /org/ublk1/devices/N. */
 char *device_get_node(const char *path);

@@ -7,23 +7,6 @@
 #include "output.h"
 #include "verbs.h"
 
-/*
- * The backing file's path; NULL when there is none or the caller may not know. A failure is no
- * reason not to show the rest.
- */
-static char *get_backing_file(Bus *bus, const Device *device)
-{
-	g_autoptr(GVariant) reply =
-		bus_call(bus, device->path, UBLK_BUS_DEVICE_INTERFACE, "GetBackingFile",
-			 g_variant_new("(@a{sv})", bus_no_options()), "(s)", NULL, NULL, NULL);
-	char *path;
-
-	if (!reply)
-		return NULL;
-	g_variant_get(reply, "(s)", &path);
-	return path;
-}
-
 static int run(const struct verb *verb, int argc, char **argv, GError **error)
 {
 	gboolean json = FALSE;
@@ -51,7 +34,8 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 		if (!device)
 			return EXIT_CODE_NOT_FOUND;
 		g_ptr_array_add(chosen, device);
-		g_ptr_array_add(backing_files, get_backing_file(bus, device));
+		/* A failure is no reason not to show the rest. */
+		g_ptr_array_add(backing_files, device_get_backing_file(bus, device, NULL));
 	}
 	if (json) {
 		output_print_json(stdout, chosen, backing_files);

@@ -12,20 +12,6 @@
 #include "parse.h"
 #include "verbs.h"
 
-/* NULL with @error; empty where ublkd does not know it: a descriptor, or the owner's own server. */
-static char *get_backing_path(Bus *bus, const Device *device, GError **error)
-{
-	g_autoptr(GVariant) reply =
-		bus_call(bus, device->path, UBLK_BUS_DEVICE_INTERFACE, "GetBackingFile",
-			 g_variant_new("(@a{sv})", bus_no_options()), "(s)", NULL, NULL, error);
-	char *path;
-
-	if (!reply)
-		return NULL;
-	g_variant_get(reply, "(s)", &path);
-	return path;
-}
-
 static gboolean refuse_grow_file(const Device *device, const char *why, GError **error)
 {
 	g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE, "--grow-file: %s %s",
@@ -58,7 +44,7 @@ static gboolean prepare_file(Bus *bus, const Device *device, const struct wish *
 	/* What only gets smaller keeps what it has. */
 	if (wish->size <= device->size || wish->backed || strcmp(device->target, "loop") != 0)
 		return TRUE;
-	path = get_backing_path(bus, device, error);
+	path = device_get_backing_file(bus, device, error);
 	if (!path)
 		return FALSE;
 	if (!*path) {
@@ -106,15 +92,9 @@ static gboolean resize(Bus *bus, const Device *device, guint64 size, GError **er
 /* Somebody else's resize may have succeeded meanwhile. TRUE also where that cannot be learned. */
 static gboolean may_be_larger(Bus *bus, const Device *device, guint64 size)
 {
-	g_autoptr(GPtrArray) devices = device_list(bus, NULL);
+	g_autoptr(Device) present = device_get(bus, device->path, NULL);
 
-	for (guint i = 0; devices && i < devices->len; i++) {
-		const Device *present = g_ptr_array_index(devices, i);
-
-		if (g_str_equal(present->path, device->path))
-			return present->size > size;
-	}
-	return TRUE;
+	return !present || present->size > size;
 }
 
 static int run(const struct verb *verb, int argc, char **argv, GError **error)

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "descriptor.h"
 #include "error.h"
 
 #define MAX_ANSWER 128
@@ -208,10 +209,7 @@ static void fail_later(Channel *channel, GError *error)
 static void ask(Channel *channel, const char *text, int fd, guint timeout_ms, ChannelDone done,
 		gpointer user_data)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
+	DescriptorControl control;
 	struct iovec iov = { (void *)text, strlen(text) };
 	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
 
@@ -232,14 +230,7 @@ static void ask(Channel *channel, const char *text, int fd, guint timeout_ms, Ch
 		return;
 	}
 	if (fd >= 0) {
-		struct cmsghdr *c = &control.align;
-
-		message.msg_control = control.bytes;
-		message.msg_controllen = sizeof(control.bytes);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(fd));
-		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+		descriptor_attach(&message, &control, fd);
 		channel->gave = TRUE;
 	}
 	if (channel->fd >= 0 && sendmsg(channel->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {

@@ -122,3 +122,16 @@ pid_t descriptor_get_pid(int pidfd, const char *option, GError **error)
 		    option);
 	return -1;
 }
+
+void descriptor_attach(struct msghdr *message, DescriptorControl *control, int fd)
+{
+	struct cmsghdr *c = &control->align;
+
+	*control = (DescriptorControl){ 0 };
+	message->msg_control = control->bytes;
+	message->msg_controllen = sizeof(control->bytes);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+}

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* File descriptors that came over the bus. */
+/* File descriptors: those that came over the bus, and those that go to others. */
 #pragma once
 
 #include <gio/gio.h>
 #include <gio/gunixfdlist.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 /* For descriptors whose sender is not known. */
@@ -33,3 +34,12 @@ int descriptor_get(GUnixFDList *fds, gint32 handle, const char *option, GError *
  * no pidfd, its process has exited, or it lives in a pid namespace that is not below this one.
  */
 pid_t descriptor_get_pid(int pidfd, const char *option, GError **error);
+
+/* Room for the control data of a message with one descriptor; what is in it does not matter. */
+typedef union {
+	struct cmsghdr align;
+	char bytes[CMSG_SPACE(sizeof(int))];
+} DescriptorControl;
+
+/* Have sendmsg() send `fd` along with `message`, which points into `control` from then on. */
+void descriptor_attach(struct msghdr *message, DescriptorControl *control, int fd);

@@ -8,6 +8,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "descriptor.h"
+
 /* What systemd passes begins here (SD_LISTEN_FDS_START). */
 #define FIRST_FD 3
 
@@ -15,10 +17,7 @@ static void notify(const char *text, int fd)
 {
 	const char *path = g_getenv("NOTIFY_SOCKET");
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
+	DescriptorControl control;
 	struct iovec iov = { (void *)text, strlen(text) };
 	struct msghdr message = { .msg_name = &address, .msg_iov = &iov, .msg_iovlen = 1 };
 	gsize len = path ? strlen(path) : 0;
@@ -30,16 +29,8 @@ static void notify(const char *text, int fd)
 	if (path[0] == '@')
 		address.sun_path[0] = '\0';
 	message.msg_namelen = (socklen_t)(G_STRUCT_OFFSET(struct sockaddr_un, sun_path) + len);
-	if (fd >= 0) {
-		struct cmsghdr *c = &control.align;
-
-		message.msg_control = control.bytes;
-		message.msg_controllen = sizeof(control.bytes);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(fd));
-		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	}
+	if (fd >= 0)
+		descriptor_attach(&message, &control, fd);
 	to = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (to < 0 || sendmsg(to, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		g_warning("cannot tell systemd \"%s\": %s", text, g_strerror(errno));

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "descriptor.h"
 #include "error.h"
 #include "options.h"
 
@@ -231,23 +232,12 @@ gboolean report_open(int *ours, int *theirs, GError **error)
 
 gboolean report_send_file(int ours, const char *path, int fd, GError **error)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
+	DescriptorControl control;
 	struct iovec iov = { (void *)(path ? path : "-"), path ? strlen(path) : 1 };
 	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
 
-	if (fd >= 0) {
-		struct cmsghdr *c = &control.align;
-
-		message.msg_control = control.bytes;
-		message.msg_controllen = sizeof(control.bytes);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(fd));
-		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	}
+	if (fd >= 0)
+		descriptor_attach(&message, &control, fd);
 	if (sendmsg(ours, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 		return TRUE;
 	g_set_error(error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,

@@ -7,11 +7,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include "uring-compat.h"
 
 static size_t round_up_to(size_t value, size_t unit)
 {

@@ -142,10 +142,18 @@ static void log_failed_request(const struct target_request *req, int result)
 		server_log("further failed requests are not logged");
 }
 
+/* Out of the target's sight, since it could do nothing about a failure: that ends the loop. */
+static void commit(struct queue_thread *q, uint16_t tag, int result)
+{
+	int ret = ublk_queue_commit(&q->queue, tag, result);
+
+	if (ret < 0)
+		q->failure = ret;
+}
+
 void target_request_complete(struct target_request *req, int result)
 {
 	struct queue_thread *q = req->queue;
-	int ret;
 
 	if (deadline_end(&q->deadline, req->tag, changes_backing(req->op))) {
 		q->in_flight--;
@@ -165,9 +173,7 @@ void target_request_complete(struct target_request *req, int result)
 				 : 0;
 	}
 	q->in_flight--;
-	ret = ublk_queue_commit(&q->queue, req->tag, result);
-	if (ret < 0)
-		q->failure = ret;
+	commit(q, req->tag, result);
 }
 
 /* What no target has to look at: operations that it never announced. */
@@ -200,7 +206,7 @@ static int check_request(const struct queue_thread *q, const struct target_reque
 /* Tell the readers of requests that the target does not get done. */
 static void give_up_late_requests(struct queue_thread *q)
 {
-	int tag, ret;
+	int tag;
 
 	while ((tag = deadline_find_due(&q->deadline)) >= 0) {
 		struct target_request *req = &q->requests[tag];
@@ -213,9 +219,7 @@ static void give_up_late_requests(struct queue_thread *q)
 		/* There may be more of them than one round has room for. */
 		if (io_uring_sq_space_left(&q->ring) == 0)
 			io_uring_submit(&q->ring);
-		ret = ublk_queue_commit(&q->queue, req->tag, -EIO);
-		if (ret < 0)
-			q->failure = ret;
+		commit(q, req->tag, -EIO);
 	}
 }
 
@@ -229,9 +233,7 @@ static void start_request(struct queue_thread *q, uint16_t tag)
 	if (q->draining)
 		return;
 	if (deadline_refuses(&q->deadline, tag, changes_backing(ublksrv_get_op(desc)))) {
-		ret = ublk_queue_commit(&q->queue, tag, -EIO);
-		if (ret < 0)
-			q->failure = ret;
+		commit(q, tag, -EIO);
 		return;
 	}
 	req->op = ublksrv_get_op(desc);
@@ -470,7 +472,6 @@ static int thread_setup(struct queue_thread *q, struct server_error *error)
 		q->requests[tag].target = threads->target;
 		q->requests[tag].queue_data = q->target_data;
 		q->requests[tag].tag = (uint16_t)tag;
-		q->requests[tag].buffer = ublk_queue_get_buffer(&q->queue, (uint16_t)tag);
 	}
 
 	sqe = io_uring_get_sqe(&q->ring);

@@ -60,6 +60,18 @@ int report_send(int fd, const char *text, size_t len)
 	return (size_t)ret == len ? 0 : -EIO;
 }
 
+size_t report_get_files(struct msghdr *msg, int files[REPORT_MAX_FILES])
+{
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg);
+	size_t n;
+
+	if (!cmsg || cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+		return 0;
+	n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	memcpy(files, CMSG_DATA(cmsg), n * sizeof(int));
+	return n;
+}
+
 int report_receive_file(int fd, int *file, char path[PATH_MAX], struct server_error *error)
 {
 	union {
@@ -74,8 +86,7 @@ int report_receive_file(int fd, int *file, char path[PATH_MAX], struct server_er
 		.msg_controllen = sizeof(control),
 	};
 	struct pollfd pfd = { .fd = fd, .events = POLLIN };
-	int files[CMSG_SPACE(sizeof(int)) / sizeof(int)];
-	struct cmsghdr *cmsg;
+	int files[REPORT_MAX_FILES];
 	ssize_t ret;
 	size_t n;
 
@@ -95,17 +106,15 @@ int report_receive_file(int fd, int *file, char path[PATH_MAX], struct server_er
 			strerror(errno));
 	path[ret] = '\0';
 	*file = -1;
-	cmsg = CMSG_FIRSTHDR(&msg);
-	if (!cmsg && path[0] == '/' && strlen(path) == (size_t)ret && !(msg.msg_flags & MSG_TRUNC))
+	if (!CMSG_FIRSTHDR(&msg) && path[0] == '/' && strlen(path) == (size_t)ret &&
+	    !(msg.msg_flags & MSG_TRUNC))
 		return 0;
-	if (!cmsg || cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+	n = report_get_files(&msg, files);
+	if (n == 0)
 		return server_error_set(error, EBADMSG,
 					"the first message on the report socket carries neither a "
 					"descriptor nor the absolute path of a backing file");
-	/* Alignment makes room for a second one; what did not fit at all was closed by the kernel.
-	 */
-	n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-	memcpy(files, CMSG_DATA(cmsg), n * sizeof(int));
+	/* What did not fit at all was closed by the kernel. */
 	if (n != 1 || (msg.msg_flags & MSG_CTRUNC)) {
 		for (size_t i = 0; i < n; i++)
 			close(files[i]);

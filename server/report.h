@@ -8,6 +8,7 @@
 
 #include <limits.h>
 #include <stddef.h>
+#include <sys/socket.h>
 
 #include "error.h"
 #include "kernel/ublk-params.h"
@@ -24,6 +25,12 @@ size_t report_format_error(const struct server_error *error, char text[REPORT_MA
  * Returns 0 or negative errno (-EPIPE: nobody listens any more).
  */
 int report_send(int fd, const char *text, size_t len);
+
+/* As many descriptors can come with a message that has room for one: alignment makes more. */
+#define REPORT_MAX_FILES (CMSG_SPACE(sizeof(int)) / sizeof(int))
+
+/* The descriptors that came with a received message, how many: all are the caller's. */
+size_t report_get_files(struct msghdr *msg, int files[REPORT_MAX_FILES]);
 
 /*
  * Receive the backing file, which the next message on the socket `fd` tells: the one descriptor

@@ -14,6 +14,7 @@
 
 #include "error.h"
 #include "kernel/ublk-abi.h"
+#include "report.h"
 
 #define MESSAGE_MAX 256
 /* Targets are promised buffers that begin with a page; the driver lets users begin anywhere. */
@@ -186,8 +187,7 @@ static ssize_t receive(int socket, char text[MESSAGE_MAX], int *fd)
 		.msg_control = &control,
 		.msg_controllen = sizeof(control),
 	};
-	int fds[CMSG_SPACE(sizeof(int)) / sizeof(int)];
-	struct cmsghdr *cmsg;
+	int fds[REPORT_MAX_FILES];
 	ssize_t len;
 	size_t n;
 
@@ -196,12 +196,7 @@ static ssize_t receive(int socket, char text[MESSAGE_MAX], int *fd)
 	if (len < 0)
 		return -errno;
 	text[len] = '\0';
-	cmsg = CMSG_FIRSTHDR(&msg);
-	if (!cmsg || cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
-		return len;
-	/* Alignment makes room for a second one. */
-	n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-	memcpy(fds, CMSG_DATA(cmsg), n * sizeof(int));
+	n = report_get_files(&msg, fds);
 	for (size_t i = 1; i < n; i++)
 		close(fds[i]);
 	if (n > 0)
