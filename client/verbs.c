@@ -21,6 +21,46 @@ static const struct verb *find_verb(const char *name)
 	return NULL;
 }
 
+/* Set: verbs_parse_two() prints the verb's options for the shells' completion, and no more. */
+static gboolean listing_options;
+
+static void list_options(const GOptionEntry *entries)
+{
+	for (; entries && entries->long_name; entries++) {
+		if (entries->flags & G_OPTION_FLAG_HIDDEN)
+			continue;
+		printf("--%s\t", entries->long_name);
+		if (entries->short_name)
+			printf("-%c", entries->short_name);
+		printf("\t%s\t%s\n", entries->arg_description ? entries->arg_description : "",
+		       entries->description);
+	}
+}
+
+/*
+ * `--complete verbs`, `--complete options VERB`: what completions/ asks for, so that the shells
+ * know nothing that this program does not tell them. Columns are separated by tabs: a verb, its
+ * arguments, its summary; an option, its short form, its argument, what it does.
+ */
+static int complete(int argc, char **argv)
+{
+	const struct verb *verb = argc == 2 ? find_verb(argv[1]) : NULL;
+	g_autoptr(GError) error = NULL;
+
+	if (argc == 1 && strcmp(argv[0], "verbs") == 0) {
+		for (gsize i = 0; i < G_N_ELEMENTS(verbs); i++)
+			printf("%s\t%s\t%s\n", verbs[i]->name,
+			       verbs[i]->arguments ? verbs[i]->arguments : "", verbs[i]->summary);
+		return EXIT_CODE_SUCCESS;
+	}
+	if (!verb || strcmp(argv[0], "options") != 0)
+		return EXIT_CODE_USAGE;
+	listing_options = TRUE;
+	verb->run(verb, 1, argv + 1, &error);
+	printf("--help\t-h\t\tShow help options\n");
+	return EXIT_CODE_SUCCESS;
+}
+
 static void print_help(FILE *stream)
 {
 	fputs("Usage:\n"
@@ -54,6 +94,12 @@ gboolean verbs_parse_two(const struct verb *verb, const GOptionEntry *entries,
 	/* The context owns the group as soon as it is set. */
 	GOptionGroup *group = g_option_group_new("", "", "", data, NULL);
 
+	if (listing_options) {
+		g_option_group_unref(group);
+		list_options(entries);
+		list_options(more);
+		return FALSE;
+	}
 	g_option_group_add_entries(group, entries);
 	if (more)
 		g_option_group_add_entries(group, more);
@@ -113,6 +159,8 @@ int verbs_run(int argc, char **argv)
 		print_help(stdout);
 		return EXIT_CODE_SUCCESS;
 	}
+	if (strcmp(word, "--complete") == 0)
+		return complete(argc - 2, argv + 2);
 	verb = find_verb(word);
 	if (!verb) {
 		fprintf(stderr, "ublk-client: there is no verb “%s”; see `ublk-client --help`\n",
