@@ -126,37 +126,58 @@ int report_receive_file(int fd, int *file, char path[PATH_MAX], struct server_er
 	return 0;
 }
 
-void report_notify(const char *format, ...)
+/* A socket connected to $NOTIFY_SOCKET, or -1. */
+static int connect_notify(void)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	char text[REPORT_MAX];
 	size_t path_len;
-	va_list args;
-	int fd, len;
+	int fd;
 
 	/* A path, or with '@' a name in the abstract namespace; vsock is for virtual machines. */
 	if (!path || (path[0] != '/' && path[0] != '@'))
-		return;
+		return -1;
 	path_len = strlen(path);
 	if (path_len < 2 || path_len >= sizeof(address.sun_path))
-		return;
+		return -1;
 	memcpy(address.sun_path, path, path_len);
 	if (path[0] == '@')
 		address.sun_path[0] = '\0';
 
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -1;
+	/* The length decides where an abstract name ends: no NUL may be counted. */
+	if (connect(fd, (const struct sockaddr *)&address,
+		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path_len)) < 0) {
+		server_log("cannot notify %s: %s", path, strerror(errno));
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static int notify_fd = -1;
+
+void report_notify_open(void)
+{
+	notify_fd = connect_notify();
+}
+
+void report_notify(const char *format, ...)
+{
+	char text[REPORT_MAX];
+	va_list args;
+	int fd, len;
+
+	fd = notify_fd >= 0 ? notify_fd : connect_notify();
+	if (fd < 0)
+		return;
 	va_start(args, format);
 	len = vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	if (len < 0 || (size_t)len >= sizeof(text))
-		return;
-
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	/* The length decides where an abstract name ends: no NUL may be counted. */
-	if (sendto(fd, text, (size_t)len, MSG_NOSIGNAL, (const struct sockaddr *)&address,
-		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path_len)) < 0)
-		server_log("cannot notify %s: %s", path, strerror(errno));
-	close(fd);
+	if (len >= 0 && (size_t)len < sizeof(text) && send(fd, text, (size_t)len, MSG_NOSIGNAL) < 0)
+		server_log("cannot notify $NOTIFY_SOCKET: %s", strerror(errno));
+	if (fd != notify_fd)
+		close(fd);
 }

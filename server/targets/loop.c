@@ -20,6 +20,7 @@
 
 #include "backing.h"
 #include "flush-group.h"
+#include "server/device-size.h"
 #include "server/target.h"
 #include "server/wishes.h"
 
@@ -164,6 +165,7 @@ static int loop_open(const struct options *options, int file, struct ublk_limits
 	server_log("backing %s, %s I/O", loop->backing.is_block ? "device" : "file",
 		   loop->backing.direct ? "direct" : "buffered");
 	loop->dev_id = options->dev_id;
+	device_size_open();
 	atomic_init(&loop->size, limits->size);
 	*target = loop;
 	return 0;
@@ -195,23 +197,6 @@ static void note_flush_error(struct loop *loop, int result)
 			   strerror(-result));
 }
 
-/* Bytes of the device, which is resized without us; 0: cannot be learned. The file is in memory. */
-static uint64_t read_device_size(const struct loop *loop)
-{
-	unsigned long long sectors = 0;
-	char path[64];
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/sys/block/ublkb%u/size", loop->dev_id);
-	file = fopen(path, "re");
-	if (!file)
-		return 0;
-	if (fscanf(file, "%llu", &sectors) != 1)
-		sectors = 0;
-	fclose(file);
-	return sectors << 9;
-}
-
 /*
  * After a flush that seemed good: what was cut off the file is not durable, unless it had been cut
  * off the device before.
@@ -222,7 +207,7 @@ static void check_size(struct loop *loop)
 
 	if (reaches(loop, size))
 		return;
-	present = read_device_size(loop);
+	present = device_size_read(loop->dev_id);
 	if (present != 0 && reaches(loop, present)) {
 		/* Not if it has been raised meanwhile: the next flush looks again. */
 		atomic_compare_exchange_strong(&loop->size, &size, present);
