@@ -25,6 +25,7 @@
 
 #include "char-device.h"
 #include "config.h"
+#include "device-size.h"
 #include "error.h"
 #include "options.h"
 #include "queue-thread.h"
@@ -125,7 +126,8 @@ static int start(struct server *server, struct server_error *error)
 {
 	struct options *options = &server->options;
 	struct ublk_limits limits = { 0 };
-	int file = -1;
+	int file = -1, readable;
+	bool confined;
 	int ret;
 
 	ret = block_signals(server, error);
@@ -151,12 +153,20 @@ static int start(struct server *server, struct server_error *error)
 	 * not wait for it in turn. Needs CAP_SYS_RESOURCE; without it we are no worse than others.
 	 */
 	prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
+	report_notify_open();
+	readable = device_size_get_directory();
+	ret = confine_paths(readable, &confined, error);
+	if (ret < 0)
+		return ret;
 	ret = queue_threads_start(options, server->ops, server->target, server->char_fd,
 				  &server->threads, error);
 	if (ret < 0)
 		return ret;
 	if (options->flags & UBLK_F_SHMEM_ZC && shared_memory_can_listen(options->report_fd))
 		server->memory_fd = options->report_fd;
+	ret = confine_calls(confined ? readable : -1, error);
+	if (ret < 0)
+		return ret;
 	tell_ready(server, &limits);
 	return 0;
 }

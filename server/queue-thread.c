@@ -17,6 +17,7 @@
 #include "kernel/ublk-queue.h"
 #include "kernel/uring-compat.h"
 #include "pace.h"
+#include "sandbox/confine.h"
 
 /* user_data: a tag for the target's SQEs, UBLK_QUEUE_USER_DATA for the driver's, and this. */
 #define USER_DATA_STOP (1ULL << 62)
@@ -390,7 +391,8 @@ static int setup_ring(struct io_uring *ring, unsigned int depth)
 	for (unsigned int i = 0; i < sizeof(flags) / sizeof(*flags) && ret == -EINVAL; i++) {
 		/* A tag has one command or one of the target's operations at a time, mostly. */
 		struct io_uring_params params = {
-			.flags = flags[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+			.flags = flags[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP |
+				 IORING_SETUP_R_DISABLED,
 			.cq_entries = TARGET_MAX_SQES * depth + 8,
 		};
 
@@ -474,6 +476,9 @@ static int thread_setup(struct queue_thread *q, struct server_error *error)
 		q->requests[tag].tag = (uint16_t)tag;
 	}
 
+	ret = confine_ring(&q->ring);
+	if (ret < 0)
+		return server_error_set(error, ret, "cannot restrict io_uring: %s", strerror(-ret));
 	sqe = io_uring_get_sqe(&q->ring);
 	io_uring_prep_poll_add(sqe, threads->stop_fd, POLLIN);
 	sqe->user_data = USER_DATA_STOP;
