@@ -36,9 +36,12 @@ static int refused(const char **step, const char *what)
 
 static int empty(const char **step)
 {
-	/* Nothing of what follows shall be seen outside, nor anything of the outside come in. */
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return refused(step, "making the mounts private");
+	/*
+	 * Nothing of what follows shall be seen outside. Not private: should it fail, what is
+	 * unmounted outside must still be unmounted in the copy.
+	 */
+	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+		return refused(step, "cutting the mounts off");
 	if (mount("empty", COVERED, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
 		  "size=4k,nr_inodes=1,mode=555") < 0)
 		return refused(step, "mounting an empty directory");
