@@ -154,7 +154,8 @@ static int open_path(const struct options *options, struct opened *opened,
 		ret = check_not_itself(&st, path, options->dev_id, error);
 	if (ret < 0)
 		return ret;
-	fd = open(path, open_flags(options, &st));
+	/* It may be a pipe by now; for a file this changes nothing. */
+	fd = open(path, open_flags(options, &st) | (S_ISREG(st.st_mode) ? O_NONBLOCK : 0));
 	if (fd < 0)
 		return explain_open(options, path, errno, error);
 	/* What counts is what was opened. */
@@ -163,6 +164,12 @@ static int open_path(const struct options *options, struct opened *opened,
 		close(fd);
 		return server_error_set(error, ESTALE, "%s was exchanged while it was opened",
 					path);
+	}
+	/* io_uring would give up a request rather than wait. */
+	if (S_ISREG(st.st_mode) && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) < 0) {
+		ret = errno;
+		close(fd);
+		return explain_open(options, path, ret, error);
 	}
 	opened->own = true;
 	return fd;

@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -275,6 +277,68 @@ static void names_a_missing_permission(void)
 	chmod(options.file, 0600);
 }
 
+static atomic_bool swapping;
+
+/* The name "img" leads to one thing after the other: two files, a pipe, nothing. */
+static void *swap(void *arg)
+{
+	static const char *const things[] = { "one", "two", "fifo" };
+	char name[sizeof(dir) + 64], next[sizeof(dir) + 64], thing[sizeof(dir) + 64];
+
+	snprintf(name, sizeof(name), "%s/img", dir);
+	snprintf(next, sizeof(next), "%s/next", dir);
+	for (unsigned int i = 0; swapping; i++) {
+		snprintf(thing, sizeof(thing), "%s/%s", dir, things[i % 3]);
+		assert(link(thing, next) == 0 && rename(next, name) == 0);
+		if (i % 7 == 0)
+			unlink(name);
+	}
+	return NULL;
+}
+
+/* What is checked is what is opened, or it is refused; and nothing blocks. */
+static void is_not_fooled_by_an_exchange(void)
+{
+	int opened = 0, exchanged = 0;
+	/* It tells of each file how it is accessed. */
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC), log = dup(STDERR_FILENO);
+	pthread_t thread;
+
+	make_file("one", 1 << 20);
+	make_file("two", 2 << 20);
+	mkfifo(in_dir("fifo"), 0600);
+	make_file("img", 4096);
+	options.read_only = true;
+	swapping = true;
+	assert(null >= 0 && log >= 0 && dup2(null, STDERR_FILENO) >= 0);
+	assert(pthread_create(&thread, NULL, swap, NULL) == 0);
+	for (int i = 0; i < 20000 && (i < 2000 || !opened || !exchanged); i++) {
+		void *target;
+		int ret = open_target(&target);
+
+		if (ret == 0) {
+			assert(limits.size == 1 << 20 || limits.size == 2 << 20 ||
+			       limits.size == 4096);
+			target_loop.close(target);
+			opened++;
+		} else {
+			assert(ret == -ESTALE || ret == -ENOENT || ret == -EINVAL ||
+			       ret == -ENOTBLK);
+			exchanged += ret == -ESTALE;
+		}
+	}
+	swapping = false;
+	pthread_join(thread, NULL);
+	assert(dup2(log, STDERR_FILENO) >= 0);
+	close(null);
+	close(log);
+	/* Where it was never caught in the act there is one processor. */
+	printf("opened %d times, found exchanged %d times\n", opened, exchanged);
+	assert(opened);
+	for (const char **name = (const char *[]){ "one", "two", "next", NULL }; *name; name++)
+		unlink(in_dir(*name));
+}
+
 int main(void)
 {
 	assert(mkdtemp(dir));
@@ -287,6 +351,7 @@ int main(void)
 	takes_descriptors();
 	refuses_a_second_writer();
 	names_a_missing_permission();
+	is_not_fooled_by_an_exchange();
 	for (const char **name = (const char *[]){ "img", "ro", "odd", "tiny", "empty", "block",
 						   "fifo", "socket", NULL };
 	     *name; name++)
