@@ -115,6 +115,13 @@ Device *device_get(Bus *bus, const char *path, GError **error)
 	return device_new(path, properties);
 }
 
+void device_add_identity(const Device *device, GVariantBuilder *options)
+{
+	if (device->created_at)
+		g_variant_builder_add(options, "{sv}", UBLK_OPT_CREATED_AT,
+				      g_variant_new_uint64(device->created_at));
+}
+
 char *device_get_backing_file(Bus *bus, const Device *device, GError **error)
 {
 	g_autoptr(GVariant) reply =

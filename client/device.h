@@ -49,5 +49,11 @@ Device *device_get(Bus *bus, const char *path, GError **error);
  */
 char *device_get_backing_file(Bus *bus, const Device *device, GError **error);
 
+/*
+ * Add the option that says that this very device is meant: its number, by which its object is
+ * called, may have been given to another one since it was looked at.
+ */
+void device_add_identity(const Device *device, GVariantBuilder *options);
+
 /* /dev/ublkbN of the object /org/ublk1/devices/N. */
 char *device_get_node(const char *path);

@@ -81,6 +81,7 @@ static gboolean resize(Bus *bus, const Device *device, guint64 size, GError **er
 	GVariantBuilder options;
 
 	g_variant_builder_init(&options, G_VARIANT_TYPE_VARDICT);
+	device_add_identity(device, &options);
 	/* It is, by now: looked at, made so, or the user's word. */
 	if (size > device->size)
 		g_variant_builder_add(&options, "{sv}", UBLK_OPT_BACKED,

@@ -8,6 +8,7 @@
 #include "error.h"
 #include "kernel/ublk-control.h"
 
+#define NONE   (1 << OPTIONS_NONE)
 #define ADD    (1 << OPTIONS_ADD)
 #define CREATE (1 << OPTIONS_CREATE)
 #define START  (1 << OPTIONS_START)
@@ -26,6 +27,8 @@ typedef struct {
 } Option;
 
 #define OPT(member) G_STRUCT_OFFSET(Options, member)
+/* The methods of a device. */
+#define DEVICE (NONE | START | RESIZE | GIVE | TAKE)
 /* The methods that take parameters. */
 #define PARAMETERS (ADD | START)
 
@@ -53,6 +56,7 @@ static const Option table[] = {
 	{ UBLK_OPT_MEMORY, "h", GIVE, 0, OPT(memory_fd) },
 	{ UBLK_OPT_KEEP, "b", GIVE, OPT(keep) },
 	{ UBLK_OPT_INDEX, "u", TAKE, OPT(index), 0, 0, G_MAXUINT16 },
+	{ UBLK_OPT_CREATED_AT, "t", DEVICE, OPT(created_at), 0, 1, G_MAXINT64 },
 };
 
 gboolean options_valid_name(const char *name)
@@ -156,6 +160,10 @@ static gboolean store(const Option *option, Options *options, GVariant *value, G
 		if (option->offset == OPT(owner))
 			options->has_owner = TRUE;
 		return TRUE;
+	case 't':
+		number = g_variant_get_uint64(value);
+		*(guint64 *)at = number;
+		return in_range(option, number, error);
 	case 's':
 		return store_string(option, options, g_variant_get_string(value, NULL), error);
 	case 'h':

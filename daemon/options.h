@@ -13,7 +13,7 @@
 
 /* Which options a method takes. */
 typedef enum {
-	OPTIONS_NONE,
+	OPTIONS_NONE,   /* those of a device's methods that take none of their own */
 	OPTIONS_ADD,    /* AddDevice */
 	OPTIONS_CREATE, /* CreateDevice */
 	OPTIONS_START,  /* Start */
@@ -39,9 +39,10 @@ typedef struct {
 	int server_fd; /* -1: none */
 	int memory_fd; /* -1: none */
 	OptionBool shared_memory, keep;
-	OptionBool backed; /* the caller vouches for the backing file's size */
-	guint32 index;     /* of a buffer */
-	uid_t sender;      /* who gave it: whose descriptors these are */
+	OptionBool backed;  /* the caller vouches for the backing file's size */
+	guint32 index;      /* of a buffer */
+	uid_t sender;       /* who gave it: whose descriptors these are */
+	guint64 created_at; /* of the device that is meant; 0: whichever has the number */
 	gboolean has_owner;
 	guint32 owner;
 	struct ublk_limits limits; /* what the device is to be; limits.size 0: not given */

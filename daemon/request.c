@@ -119,6 +119,14 @@ static void act(Request *request)
 	if (device && device_lookup(device->id) != device)
 		request_fail(request, g_error_new(UBLK_ERROR, UBLK_ERROR_NOT_FOUND,
 						  "device %u is gone", device->id));
+	else if (device && request->options->created_at &&
+		 request->options->created_at != (guint64)device->created_at)
+		/* who has a right to all devices could be made to hit another user's */
+		request_fail(request,
+			     g_error_new(UBLK_ERROR, UBLK_ERROR_NOT_FOUND,
+					 "the device that was meant is gone; device %u is another "
+					 "one by now",
+					 device->id));
 	else if (request->method->check && !request->method->check(request, &error))
 		request_fail(request, error);
 	else

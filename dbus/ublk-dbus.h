@@ -74,6 +74,7 @@
 #define UBLK_OPT_BACKED                "backed"
 #define UBLK_OPT_SHARED_MEMORY         "shared-memory"
 #define UBLK_OPT_KEEP                  "keep"
+#define UBLK_OPT_CREATED_AT            "created-at"
 /* Arguments of RegisterBuffer and UnregisterBuffer, which ublkd treats like options. */
 #define UBLK_OPT_MEMORY "memory"
 #define UBLK_OPT_INDEX  "index"

@@ -32,6 +32,8 @@ static struct {
 	GString *calls;
 	/* When set, what the next call is answered with. */
 	const char *error;
+	/* How many calls said which device they meant, and not just its number. */
+	guint meant;
 	/* What GetBackingFile tells of one's own. */
 	const char *backing;
 	/* Of the server that Start was told about. */
@@ -152,6 +154,14 @@ static gboolean handle_start(UblkBusDevice *device, GDBusMethodInvocation *invoc
 	return TRUE;
 }
 
+static void count_meant(UblkBusDevice *device, GVariant *options)
+{
+	guint64 created_at = 0;
+
+	if (g_variant_lookup(options, UBLK_OPT_CREATED_AT, "t", &created_at))
+		mock.meant += created_at == ublk_bus_device_get_created_at(device);
+}
+
 static gboolean handle_delete(UblkBusDevice *device, GDBusMethodInvocation *invocation,
 			      GVariant *options)
 {
@@ -159,6 +169,7 @@ static gboolean handle_delete(UblkBusDevice *device, GDBusMethodInvocation *invo
 		g_dbus_interface_skeleton_get_object_path(G_DBUS_INTERFACE_SKELETON(device));
 	g_autofree char *copy = g_strdup(path);
 
+	count_meant(device, options);
 	g_string_append_printf(mock.calls, "Delete %s\n", path);
 	if (mock.error && g_str_has_suffix(path, "/0")) {
 		refuse(invocation);
@@ -177,6 +188,7 @@ static gboolean handle_resize(UblkBusDevice *device, GDBusMethodInvocation *invo
 {
 	gboolean backed = FALSE;
 
+	count_meant(device, options);
 	g_variant_lookup(options, UBLK_OPT_BACKED, "b", &backed);
 	g_string_append_printf(mock.calls, "Resize %" G_GUINT64_FORMAT "%s\n", size,
 			       backed ? " backed" : "");
@@ -216,6 +228,7 @@ static void add_device(guint32 id, const char *name, guint32 uid)
 	ublk_bus_device_set_queue_depth(device, 64);
 	ublk_bus_device_set_max_io_size(device, 524288);
 	ublk_bus_device_set_flags(device, 0x22);
+	ublk_bus_device_set_created_at(device, 1700000000000000 + id);
 	ublk_bus_device_set_shared_memory(device, id == 0 ? 65536 : 0);
 	ublk_bus_device_set_queue_cpus(device, cpus);
 	ublk_bus_device_set_flag_names(device, flags);
@@ -258,6 +271,7 @@ static void mock_up(void)
 
 	mock.calls = g_string_new(NULL);
 	mock.error = NULL;
+	mock.meant = 0;
 	mock.backing = "/home/me/disk.img";
 	mock.server_pidfd = -1;
 	mock.objects = g_dbus_object_manager_server_new(UBLK_BUS_ROOT);
@@ -456,6 +470,7 @@ static void test_del(void)
 		g_assert_cmpint(result.status, ==, 0);
 		g_assert_cmpstr(mock.calls->str, ==,
 				"Delete /org/ublk1/devices/5\nDelete /org/ublk1/devices/0\n");
+		g_assert_cmpuint(mock.meant, ==, 2);
 	}
 	add_device(0, "work", getuid());
 	g_string_truncate(mock.calls, 0);
@@ -525,6 +540,7 @@ static void test_resize(void)
 		g_assert_cmpint(others_file.status, ==, 2);
 		g_assert_nonnull(strstr(others_file.err, "somebody else's"));
 		g_assert_cmpstr(mock.calls->str, ==, "Resize 33554432\n");
+		g_assert_cmpuint(mock.meant, ==, 1);
 		g_assert_cmpint(size_of(file), ==, 67108864);
 	}
 	/* As the device's server does. */

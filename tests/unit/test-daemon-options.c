@@ -208,6 +208,9 @@ static void refuses_what_is_wrong(void)
 		{ OPTIONS_CREATE, "{'fua': <true>}", "no option \"fua\"" },
 		{ OPTIONS_NONE, "{'size': <uint64 512>}", "no option \"size\"" },
 		{ OPTIONS_RESIZE, "{'size': <uint64 512>}", "no option \"size\"" },
+		{ OPTIONS_NONE, "{'created-at': <uint64 0>}", "\"created-at\" is 0" },
+		{ OPTIONS_NONE, "{'created-at': <uint32 5>}", "wants an unsigned 64-bit" },
+		{ OPTIONS_ADD, "{'created-at': <uint64 5>}", "no option \"created-at\"" },
 		{ OPTIONS_RESIZE, "{'backed': <uint32 1>}", "\"backed\" wants a boolean" },
 		{ OPTIONS_ADD, "{'backed': <true>}", "no option \"backed\"" },
 		/* nothing came with the message */
