@@ -42,17 +42,37 @@ static Adoption *adoption_of(Job *job)
 	return (Adoption *)job;
 }
 
+static void fail_as_anothers(Adoption *adoption)
+{
+	job_fail(&adoption->job, g_error_new_literal(UBLK_ERROR, UBLK_ERROR_NOT_FOUND,
+						     "the number is another device's by now"));
+}
+
 static void on_node(const GError *error, gpointer user_data)
 {
-	job_next_or_fail(user_data, error);
+	Job *job = user_data;
+
+	/*
+	 * udev may be stopped, or speaks of another device: the kernel's answer decides, and the
+	 * cookie in it.
+	 */
+	if (g_error_matches(error, UBLK_ERROR, UBLK_ERROR_TIMED_OUT))
+		job_next(job);
+	else
+		job_next_or_fail(job, error);
 }
 
 static void step_wait_char_node(Job *job)
 {
-	const Device *device = adoption_of(job)->device;
+	Adoption *adoption = adoption_of(job);
+	const Device *device = adoption->device;
 
-	udev_wait_ready(UBLK_NODE_CHAR, device->id, device->uid, device->gid, settings()->udev_ms,
-			job->cancellable, on_node, job);
+	/* or its owner's rights would be asked for the other user's node, and everybody wait */
+	if (device_is_anothers(device))
+		fail_as_anothers(adoption);
+	else
+		udev_wait_known(UBLK_NODE_CHAR, device->id, device->uid, device->gid,
+				settings()->udev_ms, job->cancellable, on_node, job);
 }
 
 static void on_creds(Creds *creds, const GError *error, gpointer user_data)
@@ -103,9 +123,7 @@ static void on_info(int res, const void *buf, size_t len, void *user_data)
 	} else if (res < 0) {
 		job_fail(&adoption->job, error_from_kernel(res, "tell about the device"));
 	} else if (!device_matches(device, info, len)) {
-		job_fail(&adoption->job,
-			 g_error_new_literal(UBLK_ERROR, UBLK_ERROR_NOT_FOUND,
-					     "the number is another device's by now"));
+		fail_as_anothers(adoption);
 	} else {
 		adoption->info = *info;
 		device_publish(device, info);

@@ -259,6 +259,17 @@ gboolean device_matches(const Device *device, const void *info, gsize len)
 	       told->owner_uid == device->uid && told->owner_gid == device->gid;
 }
 
+gboolean device_is_anothers(const Device *device)
+{
+	struct ublk_node_owner owner;
+	int fd = ublk_node_open(UBLK_NODE_CHAR, device->id, &owner);
+
+	if (fd < 0)
+		return FALSE;
+	close(fd);
+	return owner.uid != device->uid && owner.uid != 0;
+}
+
 static void on_sender_vanished(GDBusConnection *bus, const char *name, gpointer user_data)
 {
 	Device *device = user_data;

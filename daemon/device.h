@@ -95,6 +95,12 @@ void device_set_queue_cpus(Device *device, const char *const *cpus);
 gboolean device_matches(const Device *device, const void *info, gsize len);
 
 /*
+ * Whether this number's node is another user's by now. An owner cannot give a node away: so what
+ * was this device has been deleted, past ublkd. FALSE is no proof of the contrary.
+ */
+gboolean device_is_anothers(const Device *device);
+
+/*
  * Bind it to its creator: it is taken away when `sender` (borrowed) has left the bus, or after
  * timeout_ms. And to its server: when the process has ended. unbind takes the first back.
  */

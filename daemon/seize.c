@@ -83,7 +83,17 @@ static void ask(Seizure *seizure)
 
 static gboolean begin(gpointer user_data)
 {
-	ask(user_data);
+	Seizure *seizure = user_data;
+	g_autoptr(GError) error = NULL;
+
+	/* the helper would refuse that too; but not so that one could tell why */
+	if (device_is_anothers(seizure->device)) {
+		error = g_error_new(UBLK_ERROR, UBLK_ERROR_NOT_FOUND,
+				    "device %u is another user's by now", seizure->device->id);
+		end(seizure, error);
+	} else {
+		ask(seizure);
+	}
 	return G_SOURCE_REMOVE;
 }
 

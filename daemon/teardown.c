@@ -211,7 +211,17 @@ static void on_seized(const GError *error, gpointer user_data)
 		stop_io(teardown);
 		return;
 	}
-	teardown->error = g_error_copy(error);
+	/* deleted by somebody else; maybe the number is given away by now, and does not get free */
+	if (g_error_matches(error, UBLK_ERROR, UBLK_ERROR_NOT_FOUND)) {
+		end_unit(teardown);
+		if (!device_is_anothers(teardown->device)) {
+			udev_wait_gone(UBLK_NODE_CHAR, teardown->device->id, settings()->udev_ms,
+				       on_char_gone, teardown);
+			return;
+		}
+	} else {
+		teardown->error = g_error_copy(error);
+	}
 	branch_end(teardown);
 }
 

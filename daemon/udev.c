@@ -18,7 +18,8 @@ static GHashTable
 typedef struct {
 	enum ublk_node kind;
 	guint32 dev_id;
-	gboolean gone; /* what is waited for: the removal, or the owner */
+	gboolean gone;  /* what is waited for: the removal, or the owner */
+	gboolean known; /* the node was there before: whose it is now proves nothing */
 	uid_t uid;
 	gid_t gid;
 	UdevDone done;
@@ -64,17 +65,22 @@ static gboolean is_ready(const Wait *wait)
 		node_name(wait->kind, wait->dev_id, name));
 	if (!device || !g_udev_device_get_is_initialized(device))
 		return FALSE;
+	if (!g_udev_device_has_property(device, "UBLK_OWNER_UID") ||
+	    g_udev_device_get_property_as_uint64(device, "UBLK_OWNER_UID") != wait->uid ||
+	    g_udev_device_get_property_as_uint64(device, "UBLK_OWNER_GID") != wait->gid)
+		return FALSE;
+	if (wait->known)
+		return TRUE;
 	/*
 	 * udev's database may still tell of the number's last device. The node cannot: the kernel
-	 * made it anew, as root's, so whose it is now udev has done since.
+	 * made it anew, as root's, so whose it is now udev has done since. Not so its group, which
+	 * its owner may change from then on.
 	 */
 	fd = ublk_node_open(wait->kind, wait->dev_id, &owner);
 	if (fd < 0)
 		return FALSE;
 	close(fd);
-	return owner.uid == wait->uid && owner.gid == wait->gid &&
-	       g_udev_device_get_property_as_uint64(device, "UBLK_OWNER_UID") == wait->uid &&
-	       g_udev_device_has_property(device, "UBLK_OWNER_UID");
+	return owner.uid == wait->uid;
 }
 
 static gboolean is_gone(const Wait *wait)
@@ -155,8 +161,8 @@ static Wait *wait_new(enum ublk_node kind, guint32 dev_id, guint timeout_ms, Ude
 	return wait;
 }
 
-void udev_wait_ready(enum ublk_node kind, guint32 dev_id, uid_t uid, gid_t gid, guint timeout_ms,
-		     GCancellable *cancellable, UdevDone done, gpointer user_data)
+static Wait *wait_owned(enum ublk_node kind, guint32 dev_id, uid_t uid, gid_t gid, guint timeout_ms,
+			GCancellable *cancellable, UdevDone done, gpointer user_data)
 {
 	Wait *wait = wait_new(kind, dev_id, timeout_ms, done, user_data);
 
@@ -169,6 +175,19 @@ void udev_wait_ready(enum ublk_node kind, guint32 dev_id, uid_t uid, gid_t gid, 
 		if (g_cancellable_is_cancelled(cancellable))
 			on_cancelled(cancellable, wait);
 	}
+	return wait;
+}
+
+void udev_wait_ready(enum ublk_node kind, guint32 dev_id, uid_t uid, gid_t gid, guint timeout_ms,
+		     GCancellable *cancellable, UdevDone done, gpointer user_data)
+{
+	wait_owned(kind, dev_id, uid, gid, timeout_ms, cancellable, done, user_data);
+}
+
+void udev_wait_known(enum ublk_node kind, guint32 dev_id, uid_t uid, gid_t gid, guint timeout_ms,
+		     GCancellable *cancellable, UdevDone done, gpointer user_data)
+{
+	wait_owned(kind, dev_id, uid, gid, timeout_ms, cancellable, done, user_data)->known = TRUE;
 }
 
 void udev_wait_gone(enum ublk_node kind, guint32 dev_id, guint timeout_ms, UdevDone done,

@@ -27,9 +27,18 @@ typedef void (*UdevDone)(const GError *error, gpointer user_data);
 /*
  * Wait until udev has processed the node and given it to uid:gid. The node itself is looked at, not
  * only what udev says: a message about an earlier device of the same number proves nothing.
- * `done` is called exactly once, from the main loop: TimedOut after timeout_ms.
+ * Its group and mode are not: they are the owner's to change from the first moment. `done` is
+ * called exactly once, from the main loop: TimedOut after timeout_ms.
  */
 void udev_wait_ready(enum ublk_node kind, guint32 dev_id, uid_t uid, gid_t gid, guint timeout_ms,
+		     GCancellable *cancellable, UdevDone done, gpointer user_data);
+
+/*
+ * The same for a device that an earlier ublkd made: udev has most likely processed it long ago, and
+ * since then the node may have been taken from its owner (seize.h). That it is the device that is
+ * meant, the kernel must be asked for.
+ */
+void udev_wait_known(enum ublk_node kind, guint32 dev_id, uid_t uid, gid_t gid, guint timeout_ms,
 		     GCancellable *cancellable, UdevDone done, gpointer user_data);
 
 /*

@@ -6,6 +6,11 @@
 
 file=$(backing_file alice 4M)
 directory=${file%/*}
+configure <<'E'
+[timeouts]
+udev=100
+stop=4
+E
 start_ublkd
 
 add() {
@@ -32,16 +37,39 @@ as alice chmod 0 "/dev/ublkc$n"
 kill -KILL "$pid"
 wait_until 5 _is_gone "$n" || assert_gone "$n"
 
-# A restarted ublkd takes it over all the same.
-add
-as alice chmod 0 "/dev/ublkc$n"
-kill -KILL "$(ublkd_pid)"
+# A restarted ublkd takes it over all the same, at once, and so does the one after that, which finds the node taken from its owner. So
+# with a node that was given to another group.
 _is_live() {
 	[ "$(property "$n" State)" = live ]
 }
-wait_until 20 _is_live || fail "the device is not taken over: $(property "$n" State)"
-assert_works alice "$n"
-root_deletes
+restart() { # WHAT
+	systemctl restart ublkd
+	# udev's limit is longer.
+	wait_until 40 _is_live || fail "$1: the device is not taken over: $(property "$n" State)"
+}
+for change in "chmod 0" "chgrp ublk"; do
+	add
+	as alice $change "/dev/ublkc$n"
+	restart "$change"
+	restart "$change, again"
+	assert_works alice "$n"
+	root_deletes
+done
+
+# Nor does it keep the device from being made. Whoever is quick enough has no device with that group.
+add_with_another_group() {
+	local changer
+
+	as alice bash -c 'until chgrp ublk /dev/ublkc0; do :; done' 2> /dev/null &
+	changer=$!
+	add
+	wait "$changer"
+}
+[ ! -e /dev/ublkc0 ] || fail "there is a device already"
+add_with_another_group
+assert_eq "$n" 0 "the number"
+assert_eq "$(stat -c %G /dev/ublkc0)" ublk "the group of the node"
+delete_device alice "$n"
 
 # systemd says of every unit that it is removed when it reads its configuration again.
 add
