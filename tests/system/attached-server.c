@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * attached-server SIZE [QUEUES [DEPTH]]
+ * attached-server [--hostile MODE] SIZE [QUEUES [DEPTH]]
  *
  * A ublk server as anybody could write one from the D-Bus documentation: a disk in memory that uses
  * nothing but CreateDevice's descriptor and Start. None of the project's code is in it, only the
  * driver's structures. It needs the bus's socket and /proc, no /dev: it is run in fresh user, mount
  * and pid namespaces.
  *
- * Prints "live N" when Start has returned, and serves until it gets SIGTERM or the device is gone.
+ * Prints "created N" and, when Start has returned, "live N", and serves until it gets SIGTERM or
+ * the device is gone.
+ *
+ * --hostile: what somebody would write who wants to do harm; see the table of modes.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,18 +43,88 @@ static _Noreturn void G_GNUC_PRINTF(1, 2) die(const char *format, ...)
 
 #define MAX_IO 65536
 
+static enum mode {
+	HONEST,
+	EXIT_CREATED,  /* ends before it has opened the char device, */
+	EXIT_OPENED,   /* before it has fetched, */
+	EXIT_STARTING, /* while Start waits for the rest of its fetches, */
+	EXIT_LIVE,     /* with the device, */
+	EXIT_IO,       /* with a request in its hands */
+	NO_FETCH,      /* has the device started, and never fetches */
+	STOP_STARTING, /* stops itself (SIGSTOP) while Start waits, */
+	STOP_IO,       /* with a request in its hands */
+	SILENT,        /* takes requests, and never answers */
+	TWICE,         /* answers everything twice */
+	LONG,          /* has always done more than was asked for */
+	ERRNO,         /* fails with a number that is no errno */
+	NOTHING,       /* has always done nothing, successfully */
+	STRANGE,       /* commits what it has not, fetches what it has, and queues that are not */
+	KEEP,          /* ends, but has a child that has all that it had */
+	CHILD_SERVES,  /* opens the char device; a child fetches, and is silent */
+} mode;
+
+static const char *const mode_names[] = {
+	[HONEST] = "honest",
+	[EXIT_CREATED] = "exit-created",
+	[EXIT_OPENED] = "exit-opened",
+	[EXIT_STARTING] = "exit-starting",
+	[EXIT_LIVE] = "exit-live",
+	[EXIT_IO] = "exit-io",
+	[NO_FETCH] = "no-fetch",
+	[STOP_STARTING] = "stop-starting",
+	[STOP_IO] = "stop-io",
+	[SILENT] = "silent",
+	[TWICE] = "twice",
+	[LONG] = "long",
+	[ERRNO] = "errno",
+	[NOTHING] = "nothing",
+	[STRANGE] = "strange",
+	[KEEP] = "keep",
+	[CHILD_SERVES] = "child-serves",
+};
+
 static char *disk;
 static guint64 disk_size;
 static guint queues = 1, depth = 16;
 static int char_fd;
+static GDBusConnection *bus;
+static const gchar *object;
+
+static GVariant *get_property(const char *name)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GVariant) reply = g_dbus_connection_call_sync(
+		bus, "org.ublk1", object, "org.freedesktop.DBus.Properties", "Get",
+		g_variant_new("(ss)", "org.ublk1.Device", name), NULL, G_DBUS_CALL_FLAGS_NONE,
+		60000, NULL, &error);
+	GVariant *value;
+
+	if (!reply)
+		die("%s: %s", name, error->message);
+	g_variant_get(reply, "(v)", &value);
+	return value;
+}
+
+static void wait_for_start(void)
+{
+	for (gboolean starting = FALSE; !starting; g_usleep(10000)) {
+		g_autoptr(GVariant) state = get_property("State");
+
+		starting = g_str_equal(g_variant_get_string(state, NULL), "starting");
+	}
+}
 
 static void queue_command(struct io_uring *ring, guint queue, guint tag, guint32 op, gint32 result,
 			  void *buf)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
-	struct ublksrv_io_cmd *cmd = (struct ublksrv_io_cmd *)sqe->cmd;
+	struct ublksrv_io_cmd *cmd;
 
+	/* The ring has room for all that is ever under way. */
+	if (!sqe)
+		die("the ring is full");
 	memset(sqe, 0, sizeof(*sqe));
+	cmd = (struct ublksrv_io_cmd *)sqe->cmd;
 	sqe->opcode = IORING_OP_URING_CMD;
 	sqe->fd = char_fd;
 	sqe->cmd_op = op;
@@ -81,6 +156,39 @@ static gint32 serve(const struct ublksrv_io_desc *desc, char *buf)
 	}
 }
 
+/* What a hostile server does with a request before it answers. */
+static void meddle(struct io_uring *ring, guint queue, guint tag, gint32 *result, char *buf)
+{
+	switch (mode) {
+	case EXIT_IO:
+		_exit(0);
+	case STOP_IO:
+		raise(SIGSTOP);
+		break;
+	case LONG:
+		*result = INT_MAX;
+		break;
+	case ERRNO:
+		*result = tag % 2 ? INT_MIN : -5000;
+		break;
+	case NOTHING:
+		*result = 0;
+		break;
+	case STRANGE:
+		/* All refused; the request itself is answered as it should be. */
+		queue_command(ring, queue, (tag + 1) % depth, UBLK_U_IO_COMMIT_AND_FETCH_REQ, 0,
+			      buf);
+		queue_command(ring, queue, tag, UBLK_U_IO_FETCH_REQ, 0, buf);
+		queue_command(ring, queue, UINT16_MAX, UBLK_U_IO_COMMIT_AND_FETCH_REQ, 0, buf);
+		queue_command(ring, UINT16_MAX, tag, UBLK_U_IO_FETCH_REQ, 0, buf);
+		queue_command(ring, queue, tag, UBLK_U_IO_NEED_GET_DATA, 0, buf);
+		queue_command(ring, queue, tag, UBLK_U_CMD_DEL_DEV, 0, buf);
+		break;
+	default:
+		break;
+	}
+}
+
 static gpointer queue_thread(gpointer data)
 {
 	guint queue = GPOINTER_TO_UINT(data);
@@ -100,11 +208,22 @@ static gpointer queue_thread(gpointer data)
 		     (off_t)(UBLKSRV_CMD_BUF_OFFSET + queue * room));
 	if (descs == MAP_FAILED)
 		die("mmap: %s", g_strerror(errno));
-	r = io_uring_queue_init(depth, &ring, 0);
+	/* A hostile server queues more than one command for a request. */
+	r = io_uring_queue_init(depth * 8, &ring, 0);
 	if (r < 0)
 		die("io_uring: %s", g_strerror(-r));
-	for (guint tag = 0; tag < depth; tag++)
+	if (mode == NO_FETCH || mode == EXIT_STARTING || mode == STOP_STARTING)
+		alive = depth / 2;
+	for (guint tag = 0; tag < alive; tag++)
 		queue_command(&ring, queue, tag, UBLK_U_IO_FETCH_REQ, 0, bufs + tag * MAX_IO);
+	if (alive < depth) {
+		io_uring_submit(&ring);
+		wait_for_start();
+		if (mode == EXIT_STARTING)
+			_exit(0);
+		if (mode == STOP_STARTING)
+			raise(SIGSTOP);
+	}
 	while (alive > 0) {
 		struct io_uring_cqe *cqe;
 
@@ -113,14 +232,24 @@ static gpointer queue_thread(gpointer data)
 			guint tag = (guint)cqe->user_data;
 			char *buf = bufs + tag * MAX_IO;
 
+			gint32 result;
+
 			r = cqe->res;
 			io_uring_cqe_seen(&ring, cqe);
 			if (r != UBLK_IO_RES_OK) {
-				alive--;
+				/* A hostile one has asked for what is refused, too. */
+				alive -= mode == HONEST || r == UBLK_IO_RES_ABORT;
 				continue;
 			}
-			queue_command(&ring, queue, tag, UBLK_U_IO_COMMIT_AND_FETCH_REQ,
-				      serve(&descs[tag], buf), buf);
+			if (mode == SILENT || mode == CHILD_SERVES)
+				continue;
+			result = serve(&descs[tag], buf);
+			meddle(&ring, queue, tag, &result, buf);
+			queue_command(&ring, queue, tag, UBLK_U_IO_COMMIT_AND_FETCH_REQ, result,
+				      buf);
+			if (mode == TWICE)
+				queue_command(&ring, queue, tag, UBLK_U_IO_COMMIT_AND_FETCH_REQ,
+					      result, buf);
 		}
 	}
 	return NULL;
@@ -129,20 +258,25 @@ static gpointer queue_thread(gpointer data)
 int main(int argc, char **argv)
 {
 	g_autoptr(GError) error = NULL;
-	g_autoptr(GDBusConnection) bus = NULL;
 	g_autoptr(GUnixFDList) fds = NULL;
 	g_autoptr(GVariant) created = NULL;
 	g_autoptr(GVariant) started = NULL;
 	g_autofree gchar *address = NULL;
 	g_autofree gchar *proc = NULL;
 	GVariantDict options;
-	const gchar *object;
 	gint handle;
 	int path_fd;
 	GThread *threads[64];
 
+	if (argc > 3 && g_str_equal(argv[1], "--hostile")) {
+		while (!g_str_equal(argv[2], mode_names[mode]))
+			if (++mode == G_N_ELEMENTS(mode_names))
+				die("there is no mode %s", argv[2]);
+		argv += 2;
+		argc -= 2;
+	}
 	if (argc < 2 || argc > 4)
-		die("usage: attached-server SIZE [QUEUES [DEPTH]]");
+		die("usage: attached-server [--hostile MODE] SIZE [QUEUES [DEPTH]]");
 	disk_size = g_ascii_strtoull(argv[1], NULL, 10);
 	if (argc > 2)
 		queues = (guint)atoi(argv[2]);
@@ -179,25 +313,29 @@ int main(int argc, char **argv)
 	path_fd = g_unix_fd_list_get(fds, handle, &error);
 	if (path_fd < 0)
 		die("the descriptor: %s", error->message);
+	printf("created %s\n", strrchr(object, '/') + 1);
+	fflush(stdout);
+	if (mode == EXIT_CREATED)
+		_exit(0);
 	proc = g_strdup_printf("/proc/self/fd/%d", path_fd);
 	char_fd = open(proc, O_RDWR | O_CLOEXEC);
 	if (char_fd < 0)
 		die("%s: %s", proc, g_strerror(errno));
+	if (mode == EXIT_OPENED)
+		_exit(0);
 
 	/* The kernel may have granted fewer queues than were asked for. */
 	{
-		g_autoptr(GVariant) property = g_dbus_connection_call_sync(
-			bus, "org.ublk1", object, "org.freedesktop.DBus.Properties", "Get",
-			g_variant_new("(ss)", "org.ublk1.Device", "Queues"), NULL,
-			G_DBUS_CALL_FLAGS_NONE, 60000, NULL, &error);
-		g_autoptr(GVariant) value = NULL;
+		g_autoptr(GVariant) value = get_property("Queues");
 
-		if (!property)
-			die("Queues: %s", error->message);
-		g_variant_get(property, "(v)", &value);
 		queues = g_variant_get_uint32(value);
 		g_assert_cmpuint(queues, >=, 1);
 		g_assert_cmpuint(queues, <=, G_N_ELEMENTS(threads));
+	}
+	if (mode == CHILD_SERVES) {
+		queues = fork() == 0 ? queues : 0;
+		if (queues)
+			queue_thread(GUINT_TO_POINTER(0));
 	}
 	for (guint queue = 0; queue < queues; queue++)
 		threads[queue] = g_thread_new("queue", queue_thread, GUINT_TO_POINTER(queue));
@@ -213,6 +351,15 @@ int main(int argc, char **argv)
 		die("Start: %s", error->message);
 	printf("live %s\n", strrchr(object, '/') + 1);
 	fflush(stdout);
+	if (mode == EXIT_LIVE)
+		_exit(0);
+	if (mode == KEEP) {
+		if (fork() == 0)
+			pause();
+		_exit(0);
+	}
+	if (mode == CHILD_SERVES)
+		pause();
 	/* Each ends when the device has gone; SIGTERM ends the process, and the kernel the device.
 	 */
 	for (guint queue = 0; queue < queues; queue++)

@@ -223,6 +223,42 @@ _drop_rule() {
 	systemctl restart polkit
 }
 
+# bob_goes_on DIRECTORY : from now on bob adds and deletes devices, one after the other, until bob_stops, which fails unless all of it
+# succeeded, and says how long the slowest took. To see that what a test does to ublkd keeps nobody else from theirs.
+bob_goes_on() {
+	polkit_rule 10-ublk-test-bob <<- 'R'
+		polkit.addRule(function(action, subject) {
+			if (action.id == "org.ublk1.create" && subject.user == "bob")
+				return polkit.Result.YES;
+		});
+	R
+	bobs_directory=$1
+	touch "$1/bob-goes-on"
+	_bob_adds > "$1/bob" 2>&1 &
+	bobs_pid=$!
+}
+
+_bob_adds() {
+	local since slowest=0 took count=0 n
+
+	while [ -e "$bobs_directory/bob-goes-on" ] || [ "$count" = 0 ]; do
+		since=$(milliseconds)
+		# Not a number that a test sees get free.
+		n=$(add_device bob null "{'size': <uint64 1048576>, 'id': <uint32 50>}")
+		as bob "$BUS_CALL" "$n" Delete '(@a{sv} {},)' > /dev/null
+		took=$(($(milliseconds) - since))
+		[ "$took" -le "$slowest" ] || slowest=$took
+		count=$((count + 1))
+	done
+	echo "bob: $count devices, the slowest added and deleted in $slowest ms"
+}
+
+bob_stops() {
+	rm "$bobs_directory/bob-goes-on"
+	wait "$bobs_pid" || fail "bob's calls did not all succeed: $(cat "$bobs_directory/bob")"
+	cat "$bobs_directory/bob"
+}
+
 # milliseconds : a clock.
 milliseconds() {
 	printf '%s\n' "$((${EPOCHREALTIME/./} / 1000))"
