@@ -12,12 +12,14 @@ typedef struct {
 	uid_t uid;
 	GVariant *details;
 	gboolean interactive;      /* wanted */
+	gboolean asking;           /* this check is one of those that polkit has */
 	gboolean prompting;        /* this check holds one of the places for dialogs */
 	GCancellable *cancellable; /* the request's */
 	gulong handler;
 	GCancellable *call; /* of the call under way */
 	guint deadline;
-	guint watch; /* while a dialog is open: the caller's leaving */
+	gboolean late; /* the deadline has passed */
+	guint watch;   /* while a dialog is open: the caller's leaving */
 	AuthorityDone done;
 	gpointer user_data;
 	PolkitAuthority *authority;
@@ -29,12 +31,52 @@ typedef struct {
  */
 #define ANSWER_MS 20000
 
-static GList *prompting; /* of Check */
+/*
+ * How many questions of one user polkit has at once. It answers one after the other, and the bus
+ * gives ublkd 128 answers to wait for: one user's calls shall not be all of them.
+ */
+#define MAX_ASKING_PER_USER 4
+
+static GList *asking, *prompting;    /* of Check */
+static GQueue queued = G_QUEUE_INIT; /* of Check: those that cannot be asked yet */
+
+static gboolean may_ask(const Check *check)
+{
+	guint n = 0;
+
+	for (GList *l = asking; l; l = l->next) {
+		const Check *other = l->data;
+
+		n += other->uid == check->uid;
+	}
+	return n < MAX_ASKING_PER_USER;
+}
+
+static void check_begin(Check *check);
+
+/* It is not polkit's (for now): somebody else's turn. */
+static void stop_asking(Check *check)
+{
+	if (!check->asking)
+		return;
+	check->asking = FALSE;
+	asking = g_list_remove(asking, check);
+	for (GList *l = queued.head; l; l = l->next) {
+		Check *next = l->data;
+
+		if (may_ask(next)) {
+			g_queue_delete_link(&queued, l);
+			check_begin(next);
+			return;
+		}
+	}
+}
 
 static void check_end(Check *check, AuthorityAnswer answer, const char *reason)
 {
 	if (check->prompting)
 		prompting = g_list_remove(prompting, check);
+	stop_asking(check);
 	g_clear_handle_id(&check->deadline, g_source_remove);
 	g_clear_handle_id(&check->watch, g_bus_unwatch_name);
 	if (check->cancellable)
@@ -63,6 +105,18 @@ static gboolean may_prompt(const Check *check)
 	}
 	return sender < limits->prompts_per_sender && user < limits->prompts_per_user &&
 	       total < limits->prompts_total;
+}
+
+/* No answer is a no. */
+static void end_unasked(Check *check, const GError *error)
+{
+	g_autofree char *reason =
+		check->late ? g_strdup_printf("polkit has not answered in %d seconds; nobody but "
+					      "root is allowed anything without it",
+					      ANSWER_MS / 1000)
+			    : g_strdup_printf("polkit cannot be asked: %s", error->message);
+
+	check_end(check, AUTHORITY_NO, reason);
 }
 
 static void on_checked(GObject *source, GAsyncResult *result, gpointer user_data);
@@ -101,8 +155,7 @@ static void on_checked(GObject *source, GAsyncResult *result, gpointer user_data
 		POLKIT_AUTHORITY(source), result, &error);
 
 	if (!answer) {
-		reason = g_strdup_printf("polkit cannot be asked: %s", error->message);
-		check_end(check, AUTHORITY_NO, reason);
+		end_unasked(check, error);
 		return;
 	}
 	if (polkit_authorization_result_get_is_authorized(answer)) {
@@ -121,6 +174,8 @@ static void on_checked(GObject *source, GAsyncResult *result, gpointer user_data
 	 */
 	if (check->interactive && !check->prompting && may_prompt(check)) {
 		g_clear_handle_id(&check->deadline, g_source_remove);
+		/* the agent has it, for as long as its user likes */
+		stop_asking(check);
 		check->prompting = TRUE;
 		prompting = g_list_prepend(prompting, check);
 		check->watch = g_bus_watch_name_on_connection(bus(), check->sender,
@@ -141,15 +196,20 @@ static void on_authority(GObject *source, GAsyncResult *result, gpointer user_da
 {
 	Check *check = user_data;
 	g_autoptr(GError) error = NULL;
-	g_autofree char *reason = NULL;
 
 	check->authority = polkit_authority_get_finish(result, &error);
 	if (!check->authority) {
-		reason = g_strdup_printf("polkit cannot be asked: %s", error->message);
-		check_end(check, AUTHORITY_NO, reason);
+		end_unasked(check, error);
 		return;
 	}
 	check_ask(check);
+}
+
+static void check_begin(Check *check)
+{
+	check->asking = TRUE;
+	asking = g_list_prepend(asking, check);
+	polkit_authority_get_async(check->call, on_authority, check);
 }
 
 static gboolean on_late(gpointer user_data)
@@ -157,7 +217,11 @@ static gboolean on_late(gpointer user_data)
 	Check *check = user_data;
 
 	check->deadline = 0;
-	g_cancellable_cancel(check->call);
+	check->late = TRUE;
+	if (g_queue_remove(&queued, check))
+		end_unasked(check, NULL);
+	else
+		g_cancellable_cancel(check->call);
 	return G_SOURCE_REMOVE;
 }
 
@@ -165,6 +229,7 @@ static void on_cancelled(GCancellable *cancellable, gpointer user_data)
 {
 	Check *check = user_data;
 
+	/* one that is queued finds it cancelled when its turn comes */
 	if (check->call)
 		g_cancellable_cancel(check->call);
 }
@@ -173,7 +238,10 @@ static void begin(Check *check)
 {
 	check->call = g_cancellable_new();
 	check->deadline = g_timeout_add(ANSWER_MS, on_late, check);
-	polkit_authority_get_async(check->call, on_authority, check);
+	if (may_ask(check))
+		check_begin(check);
+	else
+		g_queue_push_tail(&queued, check);
 }
 
 static gboolean on_root(gpointer user_data)

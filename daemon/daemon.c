@@ -7,6 +7,7 @@
 #include "adopt.h"
 #include "descriptor.h"
 #include "device.h"
+#include "inbox.h"
 #include "kernel.h"
 #include "kernel/ublk-node.h"
 #include "manager.h"
@@ -94,7 +95,7 @@ int daemon_run(const char *conf_path)
 	g_autoptr(GError) error = NULL;
 
 	settings_load(conf_path, &the.settings);
-	the.bus = g_bus_get_sync(G_BUS_TYPE_SYSTEM, NULL, &error);
+	the.bus = inbox_open(&error);
 	if (!the.bus) {
 		g_printerr("ublkd: cannot reach the system bus: %s\n", error->message);
 		return EXIT_FAILURE;
@@ -124,6 +125,7 @@ int daemon_run(const char *conf_path)
 	units_quit();
 	udev_close();
 	kernel_close();
-	g_dbus_connection_flush_sync(the.bus, NULL, NULL);
+	g_signal_handlers_disconnect_by_func(the.bus, on_bus_closed, NULL);
+	inbox_close(the.bus);
 	return the.status;
 }

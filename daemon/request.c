@@ -9,10 +9,13 @@
 #include "error.h"
 #include "kernel.h"
 #include "kernel/ublk-node.h"
+#include "refusals.h"
 
 /*
  * Calls under way at once: of one connection to the bus, of one user, in all. An honest program has
  * a few; each costs memory and maybe a process, and nobody else's calls may suffer from a flood.
+ * (Those that do not even get here: inbox.c.) The first call of a connection is always looked at:
+ * whose it is, is not known before, and the many of one user are not to shut others out.
  */
 #define MAX_PER_SENDER 64
 #define MAX_PER_USER   128
@@ -46,9 +49,9 @@ void request_fail(Request *request, GError *error)
 	/* what callers and servers said is quoted in messages, cut to a length in bytes */
 	g_autofree char *message = g_utf8_make_valid(error->message, -1);
 
-	g_message("%s of %s refused to user %d: %s", request->method->operation,
-		  g_dbus_method_invocation_get_object_path(request->invocation),
-		  request->caller ? (int)request->caller->uid : -1, message);
+	refusals_tell(request->caller ? request->caller->uid : REFUSALS_OF_NOBODY,
+		      request->method->operation,
+		      g_dbus_method_invocation_get_object_path(request->invocation), message);
 	g_dbus_method_invocation_return_dbus_error(request->invocation, error_get_bus_name(error),
 						   message);
 	g_error_free(error);
@@ -299,7 +302,7 @@ gboolean request_begin(const RequestMethod *method, GDBusMethodInvocation *invoc
 		of_sender +=
 			g_str_equal(g_dbus_method_invocation_get_sender(other->invocation), sender);
 	}
-	if (total > MAX_TOTAL || of_sender > MAX_PER_SENDER)
+	if (of_sender > MAX_PER_SENDER || (total > MAX_TOTAL && of_sender > 1))
 		request_fail(request, g_error_new_literal(UBLK_ERROR, UBLK_ERROR_LIMIT_EXCEEDED,
 							  "too many calls are under way"));
 	else

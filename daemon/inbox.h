@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The way of messages from the bus to the main loop, and what does not get in. */
+#pragma once
+
+#include <gio/gio.h>
+
+/* The system bus, behind the inbox; NULL with `error`. To be called first of all, and once. */
+GDBusConnection *inbox_open(GError **error);
+
+/* What was sent on the connection is on its way when this returns; nothing can be sent after. */
+void inbox_close(GDBusConnection *connection);
