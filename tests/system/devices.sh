@@ -182,6 +182,25 @@ descriptors() {
 	find "/proc/$(ublkd_pid)/fd" -mindepth 1 | wc -l
 }
 
+# assert_no_complaints SINCE : no library that ublkd uses has found something wrong with it.
+assert_no_complaints() {
+	local complaints
+
+	journalctl --sync
+	complaints=$(journalctl --quiet --no-pager -o cat --since="$1" -u ublkd |
+		grep -E 'CRITICAL|GLib.*WARNING|[Aa]ssertion|Sanitizer|runtime error' || true)
+	[ -z "$complaints" ] || fail "ublkd complains: $complaints"
+}
+
+# ublkd_memory : what it has of it, in KiB; ublkd_peak: the most that it had.
+ublkd_memory() {
+	awk '$1 == "VmRSS:" { print $2 }' "/proc/$(ublkd_pid)/status"
+}
+
+ublkd_peak() {
+	awk '$1 == "VmHWM:" { print $2 }' "/proc/$(ublkd_pid)/status"
+}
+
 # start_ublkd : it is there when this returns.
 start_ublkd() {
 	systemctl start ublkd

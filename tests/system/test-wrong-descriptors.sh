@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A descriptor that is none, or is none for this, is refused and closed: an index below 0 or beyond the list, a directory, a socket, a
-# pipe, an O_PATH descriptor, one that is closed at the other end, one opened for reading only where writing is wanted. A right one works.
+# pipe, an O_PATH descriptor, a pidfd, an eventfd, a file of /proc, one opened for reading only where writing is wanted, more of them
+# than a call has use for. A device cannot be on itself. A right one works, a memfd and another device of the user's too.
 . "$(dirname "$0")/devices.sh"
 
 file=$(backing_file alice 4M)
@@ -11,60 +12,70 @@ delete_device alice "$(add_device alice null "{'size': <uint64 1048576>}")"
 pid=$(ublkd_pid)
 before=$(descriptors)
 
-# python opens what the shell cannot, and passes it on: descriptors 10 to 15.
+# python opens what the shell cannot, and passes it on as descriptor 10.
 cat > "$directory/open" <<-'P'
-	import fcntl, os, socket, sys
-	file, directory, *command = sys.argv[1:]
-	a, b = socket.socketpair()
-	r, w = os.pipe()
-	fds = (os.open(file, os.O_RDWR),                          # 10
-	       os.open(file, os.O_RDONLY),                        # 11
-	       os.open(directory, os.O_RDONLY | os.O_DIRECTORY),  # 12
-	       os.open(file, os.O_PATH),                          # 13
-	       a.detach(), r,                                     # 14, 15
-	       os.open('/dev/null', os.O_RDWR),                   # 16
-	       os.memfd_create('of no size'),                     # 17
-	       os.pidfd_open(os.getpid()))                        # 18
-	# Out of the way first: some of these have the numbers already.
-	for number, fd in enumerate([fcntl.fcntl(fd, fcntl.F_DUPFD, 40) for fd in fds], 10):
-	    os.dup2(fd, number)
+	import ctypes, os, socket, sys
+	kind, file, *command = sys.argv[1:]
+	def memfd(size):
+	    fd = os.memfd_create('memory')
+	    os.truncate(fd, size)
+	    return fd
+	fd = {
+	    'right': lambda: os.open(file, os.O_RDWR),
+	    'reading': lambda: os.open(file, os.O_RDONLY),
+	    'writing': lambda: os.open(file, os.O_WRONLY),
+	    'directory': lambda: os.open(os.path.dirname(file), os.O_RDONLY | os.O_DIRECTORY),
+	    'path': lambda: os.open(file, os.O_PATH),
+	    'socket': lambda: socket.socket(socket.AF_UNIX).detach(),
+	    'closed socket': lambda: socket.socketpair()[0].detach(),
+	    'pipe': lambda: os.pipe()[0],
+	    'null': lambda: os.open('/dev/null', os.O_RDWR),
+	    'empty memfd': lambda: memfd(0),
+	    'memfd': lambda: memfd(1 << 20),
+	    'pidfd': lambda: os.pidfd_open(os.getpid()),
+	    'eventfd': lambda: ctypes.CDLL(None).eventfd(0, 0),
+	    'proc': lambda: os.open('/proc/self/status', os.O_RDONLY),
+	    'proc memory': lambda: os.open('/proc/self/mem', os.O_RDWR),
+	}[kind]()
+	os.dup2(fd, 10)
 	os.execvp(command[0], command)
 P
 chmod 644 "$directory/open"
-answer=$(
-	as alice python3 "$directory/open" "$file" "$directory" "$BUS_CALL" --fd 10 --fd 11 --fd 12 --fd 13 --fd 14 --fd 15 --fd 16 \
-		--fd 17 --fd 18 --script <<-E || true
-			Manager AddDevice ('loop', {'file': <handle -1>})
-			Manager AddDevice ('loop', {'file': <handle 9>})
-			Manager AddDevice ('loop', {'file': <handle 2147483647>})
-			Manager AddDevice ('loop', {'file': <handle -2147483648>})
-			Manager AddDevice ('loop', {'file': <handle 1>})
-			Manager AddDevice ('loop', {'file': <handle 2>})
-			Manager AddDevice ('loop', {'file': <handle 3>})
-			Manager AddDevice ('loop', {'file': <handle 4>})
-			Manager AddDevice ('loop', {'file': <handle 5>})
-			Manager AddDevice ('loop', {'file': <handle 6>})
-			Manager AddDevice ('loop', {'file': <handle 7>})
-			Manager AddDevice ('loop', {'file': <handle 8>})
-			Manager AddDevice ('loop', {'file': <handle 0>, 'colour': <'red'>})
-		E
-)
-mapfile -t answers <<< "$answer"
-assert_eq "${#answers[@]}" 13 "the number of answers"
-for i in 0 1 2 3; do
-	assert_refusal InvalidArgument "file.*(index|descriptor)" "${answers[i]}"
+
+# add KIND [MORE [ARGUMENT…]] : AddDevice over descriptor $index (0) of the message; MORE as for add_loop, ARGUMENT is bus-call's.
+add() {
+	local kind=$1 more=${2:-}
+
+	shift $(($# < 2 ? $# : 2))
+	as alice python3 "$directory/open" "$kind" "$file" "$BUS_CALL" --fd 10 "$@" Manager AddDevice \
+		"('loop', {'file': <handle ${index:-0}>$more})" || true
+}
+number() { # ANSWER
+	[ "${1%% *}" = ok ] || fail "AddDevice: $1"
+	sed -E "s,.*/([0-9]+)'.*,\1," <<< "$1"
+}
+
+for index in -1 1 9 2147483647 -2147483648; do
+	assert_refusal InvalidArgument "file.*descriptor" "$(add right)"
 done
-assert_refusal InvalidArgument "read|writ" "${answers[4]}"
-assert_refusal InvalidArgument "director" "${answers[5]}"
-for i in {6..12}; do
-	assert_refusal InvalidArgument . "${answers[i]}"
+unset index
+assert_refusal InvalidArgument "read|writ" "$(add reading)"
+assert_refusal InvalidArgument "director" "$(add directory)"
+for kind in writing path socket 'closed socket' pipe null 'empty memfd' pidfd eventfd proc 'proc memory'; do
+	answer=$(add "$kind")
+	echo "$kind: $answer"
+	assert_refusal InvalidArgument . "$answer"
 done
+assert_refusal InvalidArgument colour "$(add right ", 'colour': <'red'>")"
+# The bus stops what no method has a use for.
+assert_refusal AccessDenied . "$(add right "" --fd 10)"
 assert_nothing_left
 
 # Without any descriptor in the message, index 0 is beyond the list; a socket or a file is no pidfd and no report.
 refused InvalidArgument "file" as alice "$BUS_CALL" Manager AddDevice "('loop', {'file': <handle 0>})"
 exec 8<> "$file"
 coproc creator { as alice "$BUS_CALL" --hold Manager CreateDevice '(@a{sv} {},)'; }
+id=$creator_PID input=${creator[1]}
 read -r created <&"${creator[0]}"
 n=${created#*/devices/}
 n=${n%%\'*}
@@ -73,20 +84,43 @@ for option in "'server': <handle -1>" "'server': <handle 1>" "'server': <handle 
 	assert_refusal "(InvalidArgument|InvalidState)" . "$answer"
 done
 exec 8>&-
-eval "exec ${creator[1]}>&-"
-wait "$creator_PID" || true
+eval "exec $input>&-"
+wait "$id" || true
 wait_until 5 _is_gone "$n" || fail "the device of a caller that left is still there"
 
 # The right ones: opened for writing, and for reading only with a device that is so, too. The path stays unknown, the file may be gone.
-answer=$(as alice python3 "$directory/open" "$file" "$directory" "$BUS_CALL" --fd 10 Manager AddDevice "('loop', {'file': <handle 0>})")
-n=$(sed -E "s,.*/([0-9]+)'.*,\1," <<< "$answer")
+n=$(number "$(add right)")
 assert_works alice "$n"
 delete_device alice "$n"
-answer=$(as alice python3 "$directory/open" "$file" "$directory" "$BUS_CALL" --fd 11 Manager AddDevice "('loop', {'file': <handle 0>, 'read-only': <true>})")
-n=$(sed -E "s,.*/([0-9]+)'.*,\1," <<< "$answer")
+n=$(number "$(add reading ", 'read-only': <true>")")
 assert_works alice "$n"
 assert_eq "$(blockdev --getro "/dev/ublkb$n")" 1 "read-only"
 delete_device alice "$n"
+n=$(number "$(add memfd)")
+assert_eq "$(blockdev --getsize64 "/dev/ublkb$n")" 1048576 "the size of a device over a memfd"
+delete_device alice "$n"
+
+# A device on itself: there is no node before there is a server. On another device it works.
+refused InvalidArgument "does not exist" as alice "$BUS_CALL" Manager AddDevice "('loop', {'file': <'/dev/ublkb77'>, 'id': <uint32 77>})"
+lower=$(add_loop alice "$file")
+upper=$(add_loop alice "/dev/ublkb$lower")
+assert_works alice "$upper"
+delete_device alice "$upper"
+# The number may be given again, and even to what lies on the old device of that number, whose descriptor is still open: it stays dead.
+coproc holder { as alice bash -c "exec 10<> /dev/ublkb$lower; echo open; read -r _
+	'$BUS_CALL' --fd 10 Manager AddDevice \"('loop', {'file': <handle 0>, 'id': <uint32 $lower>})\"; read -r _"; }
+id=$holder_PID input=${holder[1]}
+read -r _ <&"${holder[0]}"
+delete_device alice "$lower"
+echo >&"$input"
+read -r answer <&"${holder[0]}"
+echo "a device over the dead one whose number it is to have: $answer"
+if [ "${answer%% *}" = ok ]; then
+	expect_fail as alice timeout 60 dd "if=/dev/ublkb$lower" bs=4096 count=1 iflag=direct > /dev/null
+	delete_device alice "$lower"
+fi
+eval "exec $input>&-"
+wait "$id" || true
 
 _descriptors_are_back() {
 	[ "$(descriptors)" -le "$before" ]

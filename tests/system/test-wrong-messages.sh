@@ -1,0 +1,130 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Messages that no library sends do nothing to ublkd: a header that says another number of descriptors than come, an index in the body
+# without a descriptor, fields twice, unknown or of another kind, a body that is cut off or not what its signature says, random bits
+# turned. Much of it ends at the bus, which closes the connection; what comes through is refused. No descriptor stays.
+. "$(dirname "$0")/devices.sh"
+
+# What ublkd opens once is no leak.
+delete_device alice "$(add_device alice null "{'size': <uint64 1048576>}")"
+pid=$(ublkd_pid)
+before=$(descriptors)
+since=$(date '+%F %T')
+
+as alice python3 - <<-'P'
+	import array, os, random, socket, struct
+
+	def aligned(b, n):
+	    return b + bytes(-len(b) % n)
+
+	def string(s):
+	    return struct.pack('<I', len(s)) + s.encode() + b'\0'
+
+	# a signature of one letter ends where every value may begin
+	def field(code, signature, value):
+	    return bytes([code, 1]) + signature.encode() + b'\0' + value
+
+	def header(fields):
+	    out = b''
+	    for one in fields:
+	        out = aligned(out, 8) + one
+	    return out
+
+	def message(member, signature, body, fds=None, extra=(), kind=1, serial=2, flags=0, length=None):
+	    fields = [field(1, 'o', string('/org/ublk1/Manager')), field(2, 's', string('org.ublk1.Manager')),
+	              field(3, 's', string(member)), field(6, 's', string('org.ublk1')),
+	              field(8, 'g', bytes([len(signature)]) + signature.encode() + b'\0')]
+	    if fds is not None:
+	        fields.append(field(9, 'u', struct.pack('<I', fds)))
+	    fields += extra
+	    h = header(fields)
+	    return aligned(struct.pack('<cBBBII', b'l', kind, flags, 1, len(body) if length is None else length, serial)
+	                   + struct.pack('<I', len(h)) + h, 8) + body
+
+	def connect():
+	    s = socket.socket(socket.AF_UNIX)
+	    s.settimeout(20)
+	    s.connect('/run/dbus/system_bus_socket')
+	    s.sendall(b'\0AUTH EXTERNAL ' + str(os.getuid()).encode().hex().encode() + b'\r\nNEGOTIATE_UNIX_FD\r\n')
+	    said = b''
+	    while said.count(b'\r\n') < 2:
+	        said += s.recv(4096)
+	    assert said.startswith(b'OK') and b'AGREE_UNIX_FD' in said, said
+	    s.sendall(b'BEGIN\r\n')
+	    h = header([field(1, 'o', string('/org/freedesktop/DBus')), field(2, 's', string('org.freedesktop.DBus')),
+	                field(3, 's', string('Hello')), field(6, 's', string('org.freedesktop.DBus'))])
+	    s.sendall(aligned(struct.pack('<cBBBII', b'l', 1, 0, 1, 0, 1) + struct.pack('<I', len(h)) + h, 8))
+	    s.recv(65536)
+	    return s
+
+	def options(handle):
+	    entry = string('file') + bytes([1]) + b'h\0'
+	    entry = aligned(entry, 4) + struct.pack('<i', handle)
+	    # an array's length, then its first entry at a multiple of 8
+	    return struct.pack('<I', len(entry)), entry
+
+	def add(handle):
+	    length, entry = options(handle)
+	    target = string('loop')
+	    return aligned(aligned(target, 4) + length, 8) + entry
+
+	def send(data, fds=()):
+	    s = connect()
+	    try:
+	        control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', fds))] if fds else []
+	        s.sendmsg([data], control)
+	        s.settimeout(2)
+	        answer = s.recv(65536)
+	        return b'error' if b'Error' in answer else b'closed' if not answer else b'else'
+	    except (TimeoutError, ConnectionError):
+	        return b'closed'
+	    finally:
+	        s.close()
+
+	null = os.open('/dev/null', os.O_RDWR)
+	told = {}
+	def check(name, data, fds=()):
+	    told[name] = send(data, fds).decode()
+
+	check('a right one but for the file', message('AddDevice', 'sa{sv}', add(0), 1), [null])
+	check('an index and no descriptor', message('AddDevice', 'sa{sv}', add(0)))
+	check('an index beyond', message('AddDevice', 'sa{sv}', add(1), 1), [null])
+	check('an index below', message('AddDevice', 'sa{sv}', add(-1), 1), [null])
+	check('one descriptor said, none sent', message('AddDevice', 'sa{sv}', add(0), 1))
+	check('none said, one sent', message('AddDevice', 'sa{sv}', add(0), 0), [null])
+	check('one said, three sent', message('AddDevice', 'sa{sv}', add(0), 1), [null] * 3)
+	check('4 billion said', message('AddDevice', 'sa{sv}', add(0), 0xffffffff), [null])
+	check('the number of descriptors twice', message('AddDevice', 'sa{sv}', add(0), 1, [field(9, 'u', struct.pack('<I', 7))]), [null])
+	check('an unknown field', message('AddDevice', 'sa{sv}', add(0), 1, [field(77, 'u', struct.pack('<I', 7))]), [null])
+	check('an answer to nothing', message('AddDevice', 's', string('x'), None, [field(5, 'u', struct.pack('<I', 7))], kind=2))
+	check('an error of nothing', message('AddDevice', 's', string('x'), None,
+	                                     [field(5, 'u', struct.pack('<I', 7)), field(4, 's', string('a.b'))], kind=3))
+	check('a signal', message('AddDevice', 'sa{sv}', add(0), 1, kind=4), [null])
+	check('a type of message that there is not', message('AddDevice', 's', string('x'), kind=9))
+	check('no body where there is a signature', message('AddDevice', 'sa{sv}', b'', length=0))
+	check('another body than the signature', message('AddDevice', 'sa{sv}', struct.pack('<I', 0xfffffff0) * 4))
+
+	# and a right one with some bits turned
+	dice = random.Random(1)
+	for i in range(60):
+	    data = bytearray(message('AddDevice', 'sa{sv}', add(0), 1))
+	    for _ in range(dice.randint(1, 3)):
+	        at = dice.randrange(1, len(data))
+	        # the lengths in front are left alone: the bus would wait for what they promise
+	        if not 4 <= at < 16:
+	            data[at] ^= 1 << dice.randrange(8)
+	    answer = send(bytes(data), [null]).decode()
+	    told['turned bits: ' + answer] = told.get('turned bits: ' + answer, 0) + 1
+	for name, answer in told.items():
+	    print(name + ':', answer)
+	assert told['a right one but for the file'] == told['an index and no descriptor'] == 'error', 'the messages of this test are wrong'
+P
+
+
+assert_eq "$(ublkd_pid)" "$pid" "ublkd's process"
+_descriptors_are_back() {
+	[ "$(descriptors)" -le "$before" ]
+}
+wait_until 20 _descriptors_are_back || fail "ublkd had $before descriptors open, now: $(ls -l "/proc/$pid/fd")"
+assert_no_complaints "$since"
+delete_device alice "$(add_device alice null "{'size': <uint64 1048576>}")"
