@@ -481,6 +481,11 @@ static void on_answer(GObject *source, GAsyncResult *result, gpointer user_data)
 		return;
 	}
 	name = g_dbus_error_get_remote_error(error);
+	/* the bus judges messages too, and closes the connection of who sends a wrong one */
+	if (!name && g_dbus_connection_is_closed(G_DBUS_CONNECTION(source))) {
+		note("(dropped by the bus)");
+		return;
+	}
 	note(name ? name : error->message);
 	if (!name || g_str_has_suffix(name, ".NoReply") ||
 	    g_str_has_suffix(name, ".Disconnected") || g_str_has_suffix(name, ".ServiceUnknown")) {
@@ -504,26 +509,32 @@ static GDBusConnection *connect_anew(void)
 	return connection;
 }
 
+static void keep_connected(void)
+{
+	if (!g_dbus_connection_is_closed(bus))
+		return;
+	g_object_unref(bus);
+	bus = connect_anew();
+}
+
 static void send_one(void)
 {
 	Target *target = g_ptr_array_index(targets, (guint)up_to((gint)targets->len));
 	g_autoptr(GDBusMessage) message = make_message(target);
-	g_autoptr(GError) error = NULL;
 
+	keep_connected();
 	if (one_in(25)) {
 		/* its caller has left before the answer */
 		g_autoptr(GDBusConnection) other = connect_anew();
 
-		if (!g_dbus_connection_send_message(other, message, 0, NULL, &error) ||
-		    !g_dbus_connection_flush_sync(other, NULL, &error) ||
-		    !g_dbus_connection_close_sync(other, NULL, &error))
-			die(2, "%s.%s: %s", target->interface, target->method, error->message);
+		g_dbus_connection_send_message(other, message, 0, NULL, NULL);
+		g_dbus_connection_flush_sync(other, NULL, NULL);
+		g_dbus_connection_close_sync(other, NULL, NULL);
 		note("(left)");
 		return;
 	}
 	if (g_dbus_message_get_flags(message) & G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED) {
-		if (!g_dbus_connection_send_message(bus, message, 0, NULL, &error))
-			die(2, "%s.%s: %s", target->interface, target->method, error->message);
+		g_dbus_connection_send_message(bus, message, 0, NULL, NULL);
 		note("(none wanted)");
 		return;
 	}
@@ -537,6 +548,7 @@ static void look_again(void)
 {
 	gint patience = 100;
 
+	keep_connected();
 	g_ptr_array_set_size(targets, 0);
 	for (introspect(ROOT); targets->len == 0; introspect(ROOT)) {
 		/* refused: too many calls are waiting, of this very program */
