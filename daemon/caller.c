@@ -126,6 +126,17 @@ gboolean caller_process_uid(pid_t pid, uid_t *uid)
 	return line && sscanf(line, "%u", uid) == 1;
 }
 
+static void set_unreadable(GError **error, pid_t pid, int reason)
+{
+	if (reason == EMFILE || reason == ENFILE)
+		g_set_error(error, UBLK_ERROR, UBLK_ERROR_LIMIT_EXCEEDED,
+			    "ublkd has no descriptor left to look at the calling process %d by",
+			    pid);
+	else
+		g_set_error(error, UBLK_ERROR, UBLK_ERROR_ACCESS_DENIED,
+			    "the calling process %d cannot be looked at; it may have ended", pid);
+}
+
 /* What /proc says; FALSE with `error` if it cannot be the process that the bus authenticated. */
 static gboolean read_process(Caller *caller, GError **error)
 {
@@ -159,8 +170,7 @@ static gboolean read_process(Caller *caller, GError **error)
 	return TRUE;
 
 unreadable:
-	g_set_error(error, UBLK_ERROR, UBLK_ERROR_ACCESS_DENIED,
-		    "the calling process %d cannot be looked at; it may have ended", caller->pid);
+	set_unreadable(error, caller->pid, errno);
 	return FALSE;
 }
 
@@ -195,8 +205,7 @@ static Caller *caller_new(const char *sender, GVariant *credentials, GUnixFDList
 	if (caller->pidfd < 0)
 		caller->pidfd = (int)syscall(SYS_pidfd_open, caller->pid, 0);
 	if (caller->pidfd < 0) {
-		g_set_error(error, UBLK_ERROR, UBLK_ERROR_ACCESS_DENIED,
-			    "the calling process %d has ended", caller->pid);
+		set_unreadable(error, caller->pid, errno);
 		return NULL;
 	}
 

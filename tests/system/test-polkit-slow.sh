@@ -23,7 +23,6 @@ at_exit rm -f /tmp/ublk-test-answer{1,2,3,4,5,6}
 n=$(add_device root null "{'size': <uint64 1048576>}")
 delete_device root "$n"
 as bob busctl get-property org.ublk1 "/org/ublk1/devices/$mine" org.ublk1.Device State > /dev/null
-[ -n "$(jobs -r)" ] || fail "nothing of that was done while polkit was asked"
 for i in "${callers[@]}"; do
 	wait "$i" && fail "a call without polkit's answer succeeds"
 done

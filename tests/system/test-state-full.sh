@@ -14,6 +14,7 @@ _unmount() {
 systemctl stop ublkd
 state=$(mktemp -d)
 cp -a /run/ublkd/. "$state"
+rm -r /run/ublkd/devices
 mount -t tmpfs -o size=64k,mode=755 tmpfs /run/ublkd
 at_exit _unmount
 cp -a "$state/." /run/ublkd
@@ -21,7 +22,7 @@ rm -r "$state"
 start_ublkd
 pid=$(ublkd_pid)
 assert_eq "$(property "$mine" State)" live "the device of before"
-dd if=/dev/zero of=/run/ublkd/full bs=4096 status=none 2>&1 | grep -c "No space" > /dev/null || fail "the state directory is not full"
+expect_fail dd if=/dev/zero of=/run/ublkd/full bs=4096
 
 for call in "AddDevice ('null', {'size': <uint64 1048576>})" "CreateDevice (@a{sv} {},)"; do
 	answer=$(expect_fail as alice "$BUS_CALL" Manager "${call%% *}" "${call#* }")

@@ -11,13 +11,13 @@ before=$(descriptors)
 
 at_exit rm -f /run/systemd/system/ublk-server-41.service
 ln -s /dev/null /run/systemd/system/ublk-server-41.service
-refused Kernel "systemd.*(mask|exist)" as alice "$BUS_CALL" Manager AddDevice "('null', {$size, 'id': <uint32 41>})"
+refused Kernel "systemd.*(mask|exist|load|fragment)" as alice "$BUS_CALL" Manager AddDevice "('null', {$size, 'id': <uint32 41>})"
 assert_gone 41
 rm /run/systemd/system/ublk-server-41.service
 
 systemd-run --quiet --unit=ublk-server-42.service sleep 600
 at_exit systemctl stop ublk-server-42.service
-refused Kernel "systemd.*(exist|load)" as alice "$BUS_CALL" Manager AddDevice "('null', {$size, 'id': <uint32 42>})"
+refused Kernel "systemd.*(exist|load|fragment)" as alice "$BUS_CALL" Manager AddDevice "('null', {$size, 'id': <uint32 42>})"
 systemctl stop ublk-server-42.service 2> /dev/null || true
 wait_until 10 _is_gone 42 || assert_gone 42
 
