@@ -428,7 +428,7 @@ static GArray *take_descriptors(guint n)
 	return taken;
 }
 
-/* Of a message whose header does not say it. What came with a later one has come with its bytes. */
+/* Of a message that did not say it. What belongs to a later one has come with its first bytes. */
 static void drop_descriptors(void)
 {
 	if (in.start == in.end)
@@ -462,6 +462,9 @@ static gboolean judge(const Header *header, gboolean lost, Call **call)
 	gsize size = FIXED + header->fields + header->body;
 	gboolean is_open;
 
+	if (header->type < G_DBUS_MESSAGE_TYPE_METHOD_CALL ||
+	    header->type > G_DBUS_MESSAGE_TYPE_SIGNAL)
+		return FALSE;
 	if (header->type == G_DBUS_MESSAGE_TYPE_SIGNAL && header->destination &&
 	    g_strcmp0(header->sender, "org.freedesktop.DBus") != 0)
 		return FALSE;
@@ -566,6 +569,8 @@ static void run_from_bus(void)
 		/* no line begins like this, and every message does */
 		if (!(first == 'l' || first == 'B' ? pass_message() : pass_line()))
 			break;
+		/* no message gets what is left of another one */
+		drop_descriptors();
 	}
 	/* for GDBus that is the bus's end */
 	shutdown(gdbus_socket, SHUT_RDWR);
@@ -586,6 +591,11 @@ static GDBusMessage *on_message(GDBusConnection *unused, GDBusMessage *message, 
 	g_mutex_lock(&lock);
 	call = g_queue_pop_head(&given);
 	g_mutex_unlock(&lock);
+	/* one that has not come this way would have no turn */
+	if (!call) {
+		g_object_unref(message);
+		return NULL;
+	}
 	if (call->fds) {
 		/* a message that was received cannot be changed */
 		whole = g_dbus_message_copy(message, NULL);
