@@ -130,6 +130,30 @@ static char *get_denied_hint(void)
 	return errors_describe_membership(get_membership(name), name);
 }
 
+/* ublkd cannot see this sysctl; we can, unless we are in a container that hides it. */
+static char *get_uring_hint(void)
+{
+	g_autofree char *disabled = NULL;
+	g_autofree char *group = NULL;
+
+	if (!g_file_get_contents("/proc/sys/kernel/io_uring_disabled", &disabled, NULL, NULL))
+		return NULL;
+	g_strchomp(disabled);
+	if (strcmp(disabled, "2") == 0)
+		return g_strdup("sysctl kernel.io_uring_disabled is 2, which forbids it to "
+				"everybody: ublkd and its servers need 0, or 1 with "
+				"kernel.io_uring_group");
+	if (strcmp(disabled, "1") != 0)
+		return NULL;
+	if (g_file_get_contents("/proc/sys/kernel/io_uring_group", &group, NULL, NULL))
+		g_strchomp(group);
+	return g_strdup_printf("sysctl kernel.io_uring_disabled is 1, which allows it to the group "
+			       "kernel.io_uring_group (%s) alone: give that group to ublkd "
+			       "(SupplementaryGroups= in a drop-in) and to the user, or set "
+			       "kernel.io_uring_disabled to 0",
+			       group ? group : "?");
+}
+
 char *errors_get_hint(const GError *error, gboolean creating)
 {
 	g_autofree char *name = NULL;
@@ -146,6 +170,8 @@ char *errors_get_hint(const GError *error, gboolean creating)
 	/* Without the driver, ublkd says what the kernel said; the remedy is the same each time. */
 	if (strcmp(name, UBLK_BUS_ERROR_NOT_SUPPORTED) == 0 ||
 	    strcmp(name, UBLK_BUS_ERROR_KERNEL) == 0) {
+		if (strstr(error->message, "ublkd cannot use io_uring"))
+			return get_uring_hint();
 		if (!creating || output_is_namespaced() ||
 		    strstr(error->message, "modprobe") != NULL ||
 		    access(UBLK_CONTROL_DEVICE, F_OK) == 0 || errno != ENOENT)

@@ -5,6 +5,7 @@
 #include <glib-unix.h>
 
 #include "error.h"
+#include "kernel/ublk-uring.h"
 
 /*
  * How many commands may wait in the kernel at once without holding up the others. A START_DEV or
@@ -31,6 +32,7 @@ static gboolean on_readable(gint fd, GIOCondition condition, gpointer unused)
 
 struct ublk_control *kernel_get(GError **error)
 {
+	char why[UBLK_URING_TEXT_MAX];
 	int res;
 
 	if (control)
@@ -45,9 +47,8 @@ struct ublk_control *kernel_get(GError **error)
 				    "ublk_drv; the kernel needs CONFIG_BLK_DEV_UBLK)");
 		else if (res == -ENOSYS || res == -EPERM)
 			g_set_error(error, UBLK_ERROR, UBLK_ERROR_NOT_SUPPORTED,
-				    "ublkd may not use io_uring: %s (see sysctl "
-				    "kernel.io_uring_disabled)",
-				    g_strerror(-res));
+				    "ublkd cannot use io_uring: %s",
+				    ublk_uring_explain_here(res, why, sizeof(why)));
 		else
 			g_set_error(error, UBLK_ERROR, UBLK_ERROR_KERNEL,
 				    "cannot open " UBLK_CONTROL_PATH ": %s", g_strerror(-res));

@@ -15,6 +15,7 @@
 
 #include "deadline.h"
 #include "kernel/ublk-queue.h"
+#include "kernel/ublk-uring.h"
 #include "kernel/uring-compat.h"
 #include "pace.h"
 #include "sandbox/confine.h"
@@ -401,22 +402,6 @@ static int setup_ring(struct io_uring *ring, unsigned int depth)
 	return ret;
 }
 
-static const char *explain_ring_error(int err)
-{
-	switch (-err) {
-	case ENOSYS:
-		return "this kernel has no io_uring, or a container's seccomp profile hides it "
-		       "(podman: use a profile that allows io_uring_setup, _enter and _register)";
-	case EPERM:
-		return "the use of io_uring is forbidden, by sysctl kernel.io_uring_disabled or "
-		       "by a container's seccomp profile";
-	case ENOMEM:
-		return "not enough memory, or the limit on locked memory (ulimit -l) is too low";
-	default:
-		return strerror(-err);
-	}
-}
-
 static const char *explain_fetch_error(int err)
 {
 	switch (-err) {
@@ -439,9 +424,12 @@ static int thread_setup(struct queue_thread *q, struct server_error *error)
 	int ret;
 
 	ret = setup_ring(&q->ring, options->depth);
-	if (ret < 0)
+	if (ret < 0) {
+		char why[UBLK_URING_TEXT_MAX];
+
 		return server_error_set(error, ret, "cannot set up io_uring: %s",
-					explain_ring_error(ret));
+					ublk_uring_explain_here(ret, why, sizeof(why)));
+	}
 	/* Both registrations save a look-up each time; neither is vital. */
 	q->ring_registered = io_uring_register_ring_fd(&q->ring) == 1;
 
