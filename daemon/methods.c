@@ -9,6 +9,7 @@
 #include "error.h"
 #include "kernel.h"
 #include "make.h"
+#include "open.h"
 #include "request.h"
 #include "teardown.h"
 
@@ -186,6 +187,8 @@ static const RequestMethod method_unregister_buffer = { "unregister memory",
 							OPTIONS_UNREGISTER_BUFFER, buffers_check,
 							buffers_unregister };
 
+static const RequestMethod method_open = { "open", OPTIONS_OPEN, open_check, open_act };
+
 static gboolean handle_start(UblkBusDevice *object, GDBusMethodInvocation *invocation,
 			     GUnixFDList *fds, GVariant *options, gpointer device)
 {
@@ -214,6 +217,12 @@ static gboolean handle_get_backing_file(UblkBusDevice *object, GDBusMethodInvoca
 					GVariant *options, gpointer device)
 {
 	return request_begin(&method_get_backing_file, invocation, device, options, NULL, 0);
+}
+
+static gboolean handle_open_block_device(UblkBusDevice *object, GDBusMethodInvocation *invocation,
+					 GUnixFDList *fds, GVariant *options, gpointer device)
+{
+	return request_begin(&method_open, invocation, device, options, NULL, 0);
 }
 
 /* An argument is looked at like an option: when it is known who calls, and not before. */
@@ -262,6 +271,7 @@ void methods_connect(Device *device)
 		{ "handle-delete", G_CALLBACK(handle_delete) },
 		{ "handle-resize", G_CALLBACK(handle_resize) },
 		{ "handle-get-backing-file", G_CALLBACK(handle_get_backing_file) },
+		{ "handle-open-block-device", G_CALLBACK(handle_open_block_device) },
 		{ "handle-register-buffer", G_CALLBACK(handle_register_buffer) },
 		{ "handle-unregister-buffer", G_CALLBACK(handle_unregister_buffer) },
 	};

@@ -16,6 +16,7 @@
 #define RESIZE (1 << OPTIONS_RESIZE)
 #define GIVE   (1 << OPTIONS_REGISTER_BUFFER)
 #define TAKE   (1 << OPTIONS_UNREGISTER_BUFFER)
+#define OPEN   (1 << OPTIONS_OPEN)
 
 typedef struct {
 	const char *key;
@@ -53,6 +54,8 @@ static const Option table[] = {
 	{ UBLK_OPT_SERVER, "h", START, 0, OPT(server_fd) },
 	{ UBLK_OPT_OWNER, "u", LOOKUP, OPT(owner), 0, 0, G_MAXUINT32 - 1 },
 	{ UBLK_OPT_BACKED, "b", RESIZE, OPT(backed) },
+	/* to the others it is a parameter of the device */
+	{ UBLK_OPT_READ_ONLY, "b", OPEN, OPT(open_read_only) },
 	{ UBLK_OPT_MEMORY, "h", GIVE, 0, OPT(memory_fd) },
 	{ UBLK_OPT_KEEP, "b", GIVE, OPT(keep) },
 	{ UBLK_OPT_INDEX, "u", TAKE, OPT(index), 0, 0, G_MAXUINT16 },

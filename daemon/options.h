@@ -21,6 +21,7 @@ typedef enum {
 	OPTIONS_RESIZE, /* Resize */
 	OPTIONS_REGISTER_BUFFER,
 	OPTIONS_UNREGISTER_BUFFER,
+	OPTIONS_OPEN, /* OpenBlockDevice */
 } OptionsMethod;
 
 #define OPTIONS_DEFAULT_DEPTH       128
@@ -39,10 +40,11 @@ typedef struct {
 	int server_fd; /* -1: none */
 	int memory_fd; /* -1: none */
 	OptionBool shared_memory, keep;
-	OptionBool backed;  /* the caller vouches for the backing file's size */
-	guint32 index;      /* of a buffer */
-	uid_t sender;       /* who gave it: whose descriptors these are */
-	guint64 created_at; /* of the device that is meant; 0: whichever has the number */
+	OptionBool backed;         /* the caller vouches for the backing file's size */
+	guint32 index;             /* of a buffer */
+	uid_t sender;              /* who gave it: whose descriptors these are */
+	guint64 created_at;        /* of the device that is meant; 0: whichever has the number */
+	OptionBool open_read_only; /* OpenBlockDevice: for reading alone */
 	gboolean has_owner;
 	guint32 owner;
 	struct ublk_limits limits; /* what the device is to be; limits.size 0: not given */

@@ -15,6 +15,9 @@
 /* How long a server may take to finish what is under way, before systemd kills it. */
 #define STOP_USEC (10 * G_USEC_PER_SEC)
 
+/* How long opening a node may take. */
+#define OPEN_USEC (30 * G_USEC_PER_SEC)
+
 static GDBusConnection *connection;
 static guint unit_removed, job_removed;
 static GList *waits; /* of Wait */
@@ -353,32 +356,27 @@ static void add_program(GVariantBuilder *b, const char *const *argv)
 	g_variant_builder_add(b, "(sv)", "ExecStart", g_variant_builder_end(&exec));
 }
 
-static GVariant *make_properties(guint32 dev_id, uid_t uid, gid_t gid, const char *const *argv)
+/* What a server and what opens a device have in common: all that keeps a user's process in check.
+ */
+static void add_common(GVariantBuilder *b, guint32 dev_id, uid_t uid, gid_t gid,
+		       const char *const *argv)
 {
-	g_autofree char *description = g_strdup_printf("Server of block device ublkb%u", dev_id);
 	g_autofree char *user = g_strdup_printf("%u", uid);
 	g_autofree char *group = g_strdup_printf("%u", gid);
 	g_autofree char *slice = uid == 0 ? g_strdup("system.slice")
 					  : g_strdup_printf("user-%u.slice", uid);
-	GVariantBuilder properties;
 
-	g_variant_builder_init(&properties, G_VARIANT_TYPE("a(sv)"));
-	add_string(&properties, "Description", description);
-	add_string(&properties, "Type", "notify");
-	add_program(&properties, argv);
-	add_string(&properties, "User", user);
-	add_string(&properties, "Group", group);
-	add_string(&properties, "Slice", slice);
+	add_program(b, argv);
+	add_string(b, "User", user);
+	add_string(b, "Group", group);
+	add_string(b, "Slice", slice);
 	/* one that failed is forgotten too: its messages are in the journal */
-	add_string(&properties, "CollectMode", "inactive-or-failed");
-	g_variant_builder_add(&properties, "(sv)", "StandardInputFileDescriptor",
-			      g_variant_new_handle(0));
-	add_string(&properties, "StandardOutput", "journal");
-	add_string(&properties, "StandardError", "journal");
-	add_string(&properties, "SyslogIdentifier", "ublk-server");
-	add_uint64(&properties, "TimeoutStopUSec", STOP_USEC);
-	add_confinement(&properties, dev_id);
-	return g_variant_builder_end(&properties);
+	add_string(b, "CollectMode", "inactive-or-failed");
+	g_variant_builder_add(b, "(sv)", "StandardInputFileDescriptor", g_variant_new_handle(0));
+	add_string(b, "StandardOutput", "journal");
+	add_string(b, "StandardError", "journal");
+	add_uint64(b, "TimeoutStopUSec", STOP_USEC);
+	add_confinement(b, dev_id);
 }
 
 static void on_started(GObject *source, GAsyncResult *result, gpointer user_data)
@@ -397,21 +395,51 @@ static void on_started(GObject *source, GAsyncResult *result, gpointer user_data
 	start->done(told, start->user_data);
 }
 
-void units_start(const char *unit, guint32 dev_id, uid_t uid, gid_t gid, const char *const *argv,
-		 int stdin_fd, GCancellable *cancellable, UnitsDone done, gpointer user_data)
+/* Takes `properties`, a(sv). */
+static void start(const char *unit, GVariantBuilder *properties, int stdin_fd,
+		  GCancellable *cancellable, UnitsDone done, gpointer user_data)
 {
 	g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
-	Start *start = g_new0(Start, 1);
+	Start *call = g_new0(Start, 1);
 
-	start->done = done;
-	start->user_data = user_data;
+	call->done = done;
+	call->user_data = user_data;
 	g_unix_fd_list_append(fds, stdin_fd, NULL);
 	g_dbus_connection_call_with_unix_fd_list(
 		connection, SYSTEMD, SYSTEMD_PATH, SYSTEMD_IFACE, "StartTransientUnit",
-		g_variant_new("(ss@a(sv)a(sa(sv)))", unit, "fail",
-			      make_properties(dev_id, uid, gid, argv), NULL),
+		g_variant_new("(ssa(sv)a(sa(sv)))", unit, "fail", properties, NULL),
 		G_VARIANT_TYPE("(o)"), G_DBUS_CALL_FLAGS_NONE, -1, fds, cancellable, on_started,
-		start);
+		call);
+}
+
+void units_start(const char *unit, guint32 dev_id, uid_t uid, gid_t gid, const char *const *argv,
+		 int stdin_fd, GCancellable *cancellable, UnitsDone done, gpointer user_data)
+{
+	g_autofree char *description = g_strdup_printf("Server of block device ublkb%u", dev_id);
+	GVariantBuilder properties;
+
+	g_variant_builder_init(&properties, G_VARIANT_TYPE("a(sv)"));
+	add_string(&properties, "Description", description);
+	add_string(&properties, "Type", "notify");
+	add_string(&properties, "SyslogIdentifier", "ublk-server");
+	add_common(&properties, dev_id, uid, gid, argv);
+	start(unit, &properties, stdin_fd, cancellable, done, user_data);
+}
+
+void units_open(const char *unit, guint32 dev_id, uid_t uid, gid_t gid, const char *const *argv,
+		int stdin_fd, UnitsDone done, gpointer user_data)
+{
+	g_autofree char *description = g_strdup_printf("Opening block device ublkb%u", dev_id);
+	GVariantBuilder properties;
+
+	g_variant_builder_init(&properties, G_VARIANT_TYPE("a(sv)"));
+	add_string(&properties, "Description", description);
+	add_string(&properties, "Type", "exec");
+	add_string(&properties, "SyslogIdentifier", "ublk-open");
+	/* its user may stop it; nobody waits for it then */
+	add_uint64(&properties, "RuntimeMaxUSec", OPEN_USEC);
+	add_common(&properties, dev_id, uid, gid, argv);
+	start(unit, &properties, stdin_fd, NULL, done, user_data);
 }
 
 static void on_stopped(GObject *source, GAsyncResult *result, gpointer user_data)

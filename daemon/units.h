@@ -23,6 +23,10 @@ char *units_name(guint32 dev_id);
 void units_start(const char *unit, guint32 dev_id, uid_t uid, gid_t gid, const char *const *argv,
 		 int stdin_fd, GCancellable *cancellable, UnitsDone done, gpointer user_data);
 
+/* The same for a program that opens the device for its owner, which takes seconds at most. */
+void units_open(const char *unit, guint32 dev_id, uid_t uid, gid_t gid, const char *const *argv,
+		int stdin_fd, UnitsDone done, gpointer user_data);
+
 /*
  * Be told once how a unit's process ended. systemd says so before the unit is forgotten, so it
  * comes before the end of units_stop(); it does not come when systemd says nothing (it is
