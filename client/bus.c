@@ -98,6 +98,15 @@ gboolean bus_call_device(Bus *bus, const char *path, const char *method, GVarian
 	return reply != NULL;
 }
 
+int bus_get_descriptor(GUnixFDList *fds, gint32 index, GError **error)
+{
+	if (fds && index >= 0 && index < g_unix_fd_list_get_length(fds))
+		return g_unix_fd_list_get(fds, index, error);
+	g_set_error(error, CLIENT_ERROR, EXIT_CODE_FAILURE,
+		    "ublkd's answer makes no sense: there is no descriptor in it");
+	return -1;
+}
+
 GVariant *bus_no_options(void)
 {
 	return g_variant_new_array(G_VARIANT_TYPE("{sv}"), NULL, 0);

@@ -39,5 +39,12 @@ GVariant *bus_call(Bus *bus, const char *path, const char *interface, const char
 gboolean bus_call_device(Bus *bus, const char *path, const char *method, GVariant *parameters,
 			 GUnixFDList *fds, GError **error);
 
+/*
+ * The descriptor that @index in a reply refers to: a duplicate, closed on exec, the caller's; -1
+ * with
+ * @error where there is none.
+ */
+int bus_get_descriptor(GUnixFDList *fds, gint32 index, GError **error);
+
 /* Dictionary of options without any. */
 GVariant *bus_no_options(void);

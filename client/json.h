@@ -10,10 +10,18 @@
  */
 #pragma once
 
-#include <glib.h>
+#include <gio/gio.h>
 
 /* Consumes @value when it is floating. Free with g_free(). */
 char *json_print(GVariant *value);
 
 /* A quoted string; @text may be any bytes up to its NUL. */
 void json_append_string(GString *out, const char *text);
+
+/*
+ * JSON text as what json_print() prints the same from: an object is a{sv} (its keys in their
+ * order), an array av, a string s, a whole number x, another one d, null an absent maybe. The
+ * reference is the caller's; NULL with @error where it is no JSON, nests too deep, or has a NUL in
+ * a string.
+ */
+GVariant *json_parse(const char *text, GError **error);

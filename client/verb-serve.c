@@ -48,13 +48,7 @@ static char *create_device(Bus *bus, const MakeOptions *options, int *char_fd, G
 	if (!reply)
 		return NULL;
 	g_variant_get(reply, "(&oh)", &path, &index);
-	if (!fds || index < 0 || index >= g_unix_fd_list_get_length(fds)) {
-		g_set_error(error, CLIENT_ERROR, EXIT_CODE_FAILURE,
-			    "ublkd's answer makes no sense: there is no descriptor in it");
-		return NULL;
-	}
-	/* A duplicate, closed on exec. */
-	*char_fd = g_unix_fd_list_get(fds, index, error);
+	*char_fd = bus_get_descriptor(fds, index, error);
 	return *char_fd < 0 ? NULL : g_strdup(path);
 }
 

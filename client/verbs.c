@@ -9,8 +9,8 @@
 
 /* In the order in which a new user meets them. */
 static const struct verb *const verbs[] = {
-	&verb_add,  &verb_list, &verb_info,  &verb_resize,
-	&verb_stop, &verb_del,  &verb_serve, &verb_features,
+	&verb_add,  &verb_list,  &verb_info, &verb_resize,  &verb_stop,     &verb_del,
+	&verb_open, &verb_serve, &verb_cdi,  &verb_seccomp, &verb_features,
 };
 
 static const struct verb *find_verb(const char *name)

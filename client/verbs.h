@@ -33,6 +33,9 @@ extern const struct verb verb_info;
 extern const struct verb verb_stop;
 extern const struct verb verb_del;
 extern const struct verb verb_resize;
+extern const struct verb verb_open;
+extern const struct verb verb_cdi;
+extern const struct verb verb_seccomp;
 extern const struct verb verb_features;
 
 /* The whole program: find the verb, run it, print its error. Returns the exit code. */

@@ -208,6 +208,25 @@ static gboolean handle_get_backing_file(UblkBusDevice *device, GDBusMethodInvoca
 	return TRUE;
 }
 
+static gboolean handle_open(UblkBusDevice *device, GDBusMethodInvocation *invocation,
+			    GUnixFDList *fds, GVariant *options)
+{
+	g_autoptr(GUnixFDList) reply = g_unix_fd_list_new();
+	gboolean read_only = FALSE;
+	int fd;
+
+	note("OpenBlockDevice", options);
+	if (refuse(invocation))
+		return TRUE;
+	g_variant_lookup(options, UBLK_OPT_READ_ONLY, "b", &read_only);
+	fd = open("/dev/zero", (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	g_unix_fd_list_append(reply, fd, NULL);
+	close(fd);
+	ublk_bus_device_complete_open_block_device(device, invocation, reply,
+						   g_variant_new_handle(0));
+	return TRUE;
+}
+
 static void add_device(guint32 id, const char *name, guint32 uid)
 {
 	g_autofree char *path = g_strdup_printf(UBLK_BUS_DEVICES "/%u", id);
@@ -236,6 +255,7 @@ static void add_device(guint32 id, const char *name, guint32 uid)
 	ublk_bus_device_set_char_device(device, character);
 	g_signal_connect(device, "handle-start", G_CALLBACK(handle_start), NULL);
 	g_signal_connect(device, "handle-delete", G_CALLBACK(handle_delete), NULL);
+	g_signal_connect(device, "handle-open-block-device", G_CALLBACK(handle_open), NULL);
 	g_signal_connect(device, "handle-resize", G_CALLBACK(handle_resize), NULL);
 	g_signal_connect(device, "handle-get-backing-file", G_CALLBACK(handle_get_backing_file),
 			 NULL);
@@ -601,6 +621,118 @@ static void test_resize(void)
 	unlink(file);
 }
 
+static void test_open(void)
+{
+	mock_up();
+	{
+		auto_result result = run_client("open work -- sh -c 'readlink {} "
+						"/proc/self/fd/$UBLK_FD; echo $1 $2' - a{}b -x");
+		auto_result moved =
+			run_client("open -r --fd 7 work -- sh -c 'readlink /proc/self/fd/7'");
+		auto_result fails = run_client("open work -- sh -c 'exit 42'");
+
+		g_assert_cmpint(result.status, ==, 0);
+		g_assert_cmpstr(result.out, ==, "/dev/zero\n/dev/zero\na/dev/fd/3b -x\n");
+		g_assert_cmpstr(moved.out, ==, "/dev/zero\n");
+		/* the command takes our place */
+		g_assert_cmpint(fails.status, ==, 42);
+		g_assert_cmpstr(mock.calls->str, ==,
+				"OpenBlockDevice {}\nOpenBlockDevice {'read-only': <true>}\n"
+				"OpenBlockDevice {}\n");
+	}
+	{
+		auto_result none = run_client("open 17 -- true");
+		auto_result no_command = run_client("open work --");
+		auto_result no_program = run_client("open work -- /no/such/program");
+
+		g_assert_cmpint(none.status, ==, 3);
+		g_assert_cmpint(no_command.status, ==, 2);
+		g_assert_cmpint(no_program.status, ==, 3);
+		g_assert_nonnull(strstr(no_program.err, "/no/such/program"));
+	}
+	mock.error = UBLK_BUS_ERROR_ACCESS_DENIED;
+	{
+		auto_result refused = run_client("open work -- echo no");
+
+		g_assert_cmpint(refused.status, ==, 4);
+		g_assert_cmpstr(refused.out, ==, "");
+	}
+	mock_down();
+}
+
+/* What is in the file, NULL: there is none. */
+static char *read_file(const char *path)
+{
+	char *text = NULL;
+
+	g_file_get_contents(path, &text, NULL, NULL);
+	return text;
+}
+
+static void read_line(GSubprocess *client, const char *expected);
+
+static void wait_for_file(const char *path, const char *word, gboolean wanted)
+{
+	for (;;) {
+		g_autofree char *text = read_file(path);
+
+		if ((text && strstr(text, word)) == wanted)
+			return;
+		while (g_main_context_iteration(NULL, FALSE))
+			;
+		g_usleep(1000);
+	}
+}
+
+static void test_cdi(void)
+{
+	g_autofree char *folder = g_dir_make_tmp("ublk-cdi-XXXXXX", NULL);
+	g_autofree char *path = g_build_filename(folder, "org.ublk-disk.json", NULL);
+	g_autofree char *line = g_strdup_printf("cdi %s", folder);
+	g_autofree char *watch = g_strdup_printf("cdi --watch --all %s", folder);
+	g_autofree char *name = g_strdup_printf("\"name\": \"%u-work\"", getuid());
+
+	mock_up();
+	add_device(5, "bad-", getuid());
+	{
+		auto_result result = run_client(line);
+		g_autofree char *text = read_file(path);
+
+		g_assert_cmpint(result.status, ==, 0);
+		g_assert_nonnull(strstr(result.out, path));
+		g_assert_nonnull(strstr(text, "\"kind\": \"org.ublk/disk\""));
+		g_assert_nonnull(strstr(text, "\"hostPath\": \"/dev/ublkb0\""));
+		/* Root has everybody's, under names that are each one's own. */
+		g_assert_nonnull(strstr(text, getuid() == 0 ? "\"0-work\"" : "\"work\""));
+		g_assert_true((strstr(text, "hers") != NULL) == (getuid() == 0));
+		/* A name that CDI does not allow would make all of it invalid. */
+		g_assert_null(strstr(text, "ublkb5"));
+	}
+	{
+		g_autoptr(GSubprocess) client = start_client(watch);
+		auto_result ended = { 0 };
+
+		read_line(client, path);
+		wait_for_file(path, name, TRUE);
+		add_device(6, "later", getuid());
+		wait_for_file(path, "-later\"", TRUE);
+		g_dbus_object_manager_server_unexport(mock.objects, UBLK_BUS_DEVICES "/6");
+		wait_for_file(path, "-later\"", FALSE);
+		/* Nothing left: no file, since CDI has no empty one. */
+		g_dbus_object_manager_server_unexport(mock.objects, UBLK_BUS_DEVICES "/0");
+		g_dbus_object_manager_server_unexport(mock.objects, UBLK_BUS_DEVICES "/3");
+		wait_for_file(path, "{", FALSE);
+		add_device(0, "work", getuid());
+		wait_for_file(path, name, TRUE);
+		g_subprocess_send_signal(client, SIGTERM);
+		ended = end_client(client);
+		g_assert_cmpint(ended.status, ==, 0);
+		g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
+	}
+	mock_down();
+	g_assert_cmpint(g_rmdir(folder), ==, 0);
+}
+
 static void test_features(void)
 {
 	mock_up();
@@ -844,6 +976,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/client/verbs/info", test_info);
 	g_test_add_func("/client/verbs/del", test_del);
 	g_test_add_func("/client/verbs/resize", test_resize);
+	g_test_add_func("/client/verbs/open", test_open);
+	g_test_add_func("/client/verbs/cdi", test_cdi);
 	g_test_add_func("/client/verbs/features", test_features);
 	g_test_add_func("/client/serve/until-interrupted", test_serve);
 	g_test_add_func("/client/serve/killed", test_serve_killed);
