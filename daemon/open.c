@@ -35,8 +35,8 @@
 #include "report.h"
 #include "units.h"
 
-/* Of one device at once; each is a process. */
-#define MAX_PER_DEVICE 4
+/* Of one user's devices at once: each is a unit, which systemd starts one after the other. */
+#define MAX_PER_USER 4
 
 /* An errno in decimal, or nothing beside a descriptor. */
 #define MAX_ANSWER 16
@@ -74,10 +74,11 @@ gboolean open_check(Request *request, GError **error)
 		return FALSE;
 	}
 	for (GList *l = openings; l; l = l->next)
-		n += ((Opening *)l->data)->request->device == device;
-	if (n >= MAX_PER_DEVICE) {
+		n += ((Opening *)l->data)->request->device->uid == device->uid;
+	if (n >= MAX_PER_USER) {
 		g_set_error(error, UBLK_ERROR, UBLK_ERROR_BUSY,
-			    "device %u is being opened %u times already; try again", device->id, n);
+			    "%u devices of user %u are being opened already; try again", n,
+			    device->uid);
 		return FALSE;
 	}
 	return TRUE;

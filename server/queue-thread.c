@@ -427,8 +427,11 @@ static int thread_setup(struct queue_thread *q, struct server_error *error)
 	if (ret < 0) {
 		char why[UBLK_URING_TEXT_MAX];
 
-		return server_error_set(error, ret, "cannot set up io_uring: %s",
-					ublk_uring_explain_here(ret, why, sizeof(why)));
+		ublk_uring_explain_here(ret, why, sizeof(why));
+		/* not a right that the caller lacks, nor a wrong argument: it cannot be done here
+		 */
+		return server_error_set(error, ret == -EPERM ? ENOSYS : ret,
+					"cannot set up io_uring: %s", why);
 	}
 	/* Both registrations save a look-up each time; neither is vital. */
 	q->ring_registered = io_uring_register_ring_fd(&q->ring) == 1;

@@ -207,6 +207,8 @@ static void refuses_what_is_wrong(void)
 		{ OPTIONS_START, "{'queues': <uint32 1>}", "no option \"queues\"" },
 		{ OPTIONS_CREATE, "{'fua': <true>}", "no option \"fua\"" },
 		{ OPTIONS_NONE, "{'size': <uint64 512>}", "no option \"size\"" },
+		{ OPTIONS_OPEN, "{'read-only': <uint32 1>}", "\"read-only\" wants a boolean" },
+		{ OPTIONS_OPEN, "{'size': <uint64 512>}", "no option \"size\"" },
 		{ OPTIONS_RESIZE, "{'size': <uint64 512>}", "no option \"size\"" },
 		{ OPTIONS_NONE, "{'created-at': <uint64 0>}", "\"created-at\" is 0" },
 		{ OPTIONS_NONE, "{'created-at': <uint32 5>}", "wants an unsigned 64-bit" },
