@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "config.h"
@@ -187,19 +188,22 @@ static void ask_again(Opening *opening)
 
 /* ---- what ublk-open says ---- */
 
-/* A process of the owner's has sent it. fstat() and F_GETFL ask no file system. */
+/*
+ * A process of the owner's has sent it: it may be of a FUSE file, whose server would be asked by
+ * fstat() and may never answer. Nobody is asked for what the kernel knows already, which for a
+ * device node is all.
+ */
 static gboolean is_right(const Opening *opening)
 {
 	int wanted = is_for_reading(opening->request) ? O_RDONLY : O_RDWR;
 	int flags = fcntl(opening->fd, F_GETFL);
-	struct stat st;
+	struct statx st;
 
-	if (flags < 0 || (flags & O_PATH) || (flags & O_ACCMODE) != wanted)
+	if (flags < 0 || (flags & O_PATH) || (flags & O_ACCMODE) != wanted ||
+	    statx(opening->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &st) < 0)
 		return FALSE;
-	/* not by a name, and not by a path: of a FUSE file not even this asks its server */
-	if (fstat(opening->fd, &st) < 0)
-		return FALSE;
-	return S_ISBLK(st.st_mode) && st.st_rdev == opening->rdev;
+	return S_ISBLK(st.stx_mode) &&
+	       makedev(st.stx_rdev_major, st.stx_rdev_minor) == opening->rdev;
 }
 
 static void fail_by_errno(Opening *opening, const char *answer)
@@ -231,13 +235,41 @@ static void fail_by_errno(Opening *opening, const char *answer)
 	}
 }
 
+/*
+ * Take the descriptors of a message: what is not exactly one is closed. The padding of the control
+ * data has room for a second one, so more than one can come whatever the room.
+ */
+static void take_descriptor(Opening *opening, struct msghdr *message)
+{
+	uid_t user = opening->request->device->uid;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+		gsize n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (gsize i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+			if (n == 1 && opening->fd < 0)
+				opening->fd = fd;
+			else
+				descriptor_close_later(fd, user);
+		}
+	}
+}
+
 static gboolean on_answer(gint socket, GIOCondition condition, gpointer user_data)
 {
 	Opening *opening = user_data;
-	DescriptorControl control;
+	/* the sender's credentials come first, as report_open() has asked for them */
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int))];
+	} control;
 	char answer[MAX_ANSWER + 1] = "";
 	struct iovec iov = { answer, MAX_ANSWER };
-	/* room for one descriptor: the kernel drops what is more */
 	struct msghdr message = { .msg_iov = &iov,
 				  .msg_iovlen = 1,
 				  .msg_control = control.bytes,
@@ -247,11 +279,9 @@ static gboolean on_answer(gint socket, GIOCondition condition, gpointer user_dat
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
 		return G_SOURCE_CONTINUE;
 	opening->readable = 0;
-	for (struct cmsghdr *c = len > 0 ? CMSG_FIRSTHDR(&message) : NULL; c;
-	     c = CMSG_NXTHDR(&message, c))
-		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-		    c->cmsg_len == CMSG_LEN(sizeof(int)))
-			memcpy(&opening->fd, CMSG_DATA(c), sizeof(int));
+	/* also of an empty message, which else means the end */
+	if (len >= 0)
+		take_descriptor(opening, &message);
 	if (len <= 0)
 		fail(opening, UBLK_ERROR_KERNEL,
 		     "what was to open device %u for its owner ended (see `journalctl -u %s`)",

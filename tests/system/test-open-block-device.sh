@@ -65,6 +65,28 @@ pkill -KILL -x ublk-open || true
 wait "$call" || grep "^error org.ublk1.Error" "${file%/*}/answer" > /dev/null || fail "the stopped opener: $(cat "${file%/*}/answer")"
 assert_works alice "$n"
 
+# --- She has taken hold of it: what she sends is looked at, and nothing of it stays.
+mount --bind "$HELPERS/wrong-opener" /usr/libexec/ublkd/ublk-open
+at_exit eval 'umount /usr/libexec/ublkd/ublk-open 2> /dev/null; rm -f /run/wrong-opener'
+m=$(add_device alice null "{'size': <uint64 1048576>}")
+before=$(descriptors)
+for sends in "1 w /dev/ublkb$m" "1 r /dev/ublkb$n" "1 path /dev/ublkb$n" "1 w /dev/null" "1 w $file"; do
+	echo "$sends" > /run/wrong-opener
+	refused AccessDenied "another descriptor" as alice "$BUS_CALL" "$n" OpenBlockDevice '(@a{sv} {},)'
+done
+for sends in "2 w /dev/ublkb$n" "3 w /dev/ublkb$n" "8 w /dev/null" "0 - -"; do
+	echo "$sends" > /run/wrong-opener
+	refused Kernel . as alice "$BUS_CALL" "$n" OpenBlockDevice '(@a{sv} {},)'
+done
+_none_more() {
+	[ "$(descriptors)" -le "$before" ]
+}
+wait_until 10 _none_more || fail "ublkd had $before descriptors and has $(descriptors): $(ls -l "/proc/$(ublkd_pid)/fd")"
+echo "1 w /dev/ublkb$n" > /run/wrong-opener
+as alice "$BUS_CALL" "$n" OpenBlockDevice '(@a{sv} {},)' > /dev/null || fail "not even the right one"
+umount /usr/libexec/ublkd/ublk-open
+delete_device alice "$m"
+
 # --- Not before it is live, not for writing where it is read-only, not when it is gone.
 delete_device alice "$n"
 expect_fail as alice "$BUS_CALL" "$n" OpenBlockDevice '(@a{sv} {},)' > /dev/null
