@@ -4,6 +4,7 @@
  * that runs already, or as a user that may not open it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -53,22 +54,35 @@ static char **make_command(char **words, int fd)
 	return (char **)g_ptr_array_free(g_steal_pointer(&command), FALSE);
 }
 
+/*
+ * Before GLib has any descriptor: else one of its threads may be using the number when the device
+ * is put there. What we have inherited as this number is replaced; our own output stays.
+ */
+static void reserve(int fd)
+{
+	int any;
+
+	if (fd <= STDERR_FILENO && fcntl(fd, F_GETFD) >= 0)
+		return;
+	any = open("/", O_PATH | O_CLOEXEC);
+	if (any >= 0 && any != fd) {
+		dup3(any, fd, O_CLOEXEC);
+		close(any);
+	}
+}
+
 /* Returns only with @error. */
 static void execute(char **words, int device_fd, int fd, GError **error)
 {
 	g_auto(GStrv) command = make_command(words, fd);
 	g_autofree char *number = g_strdup_printf("%d", fd);
 
-	/* dup2() leaves the flag where it is when both are one */
-	if (device_fd == fd)
-		device_fd = dup(device_fd);
-	if (device_fd < 0 || dup2(device_fd, fd) < 0) {
+	if (dup2(device_fd, fd) < 0) {
 		g_set_error(error, CLIENT_ERROR, EXIT_CODE_FAILURE, "descriptor %d: %s", fd,
 			    g_strerror(errno));
 		return;
 	}
-	if (device_fd != fd)
-		close(device_fd);
+	close(device_fd);
 	g_setenv(ENVIRONMENT, number, TRUE);
 	execvp(command[0], command);
 	g_set_error(error, CLIENT_ERROR, errno == ENOENT ? EXIT_CODE_NOT_FOUND : EXIT_CODE_FAILURE,
@@ -105,6 +119,7 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 			    MAX_FD);
 		return EXIT_CODE_USAGE;
 	}
+	reserve(fd);
 	bus = bus_connect(ask_password, error);
 	if (!bus || !bus_get_uid(bus, &uid, error))
 		return EXIT_CODE_FAILURE;
