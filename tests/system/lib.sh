@@ -16,6 +16,11 @@ skip() {
 	exit 77
 }
 
+# not_instrumented REASON : for tests of what a build with sanitizers, or one that counts lines, does otherwise by its nature.
+not_instrumented() {
+	[ ! -d /var/lib/ublk-instrumented ] || skip "not with this build: $*"
+}
+
 assert_eq() { # ACTUAL EXPECTED [WHAT]
 	[ "$1" = "$2" ] || fail "${3:-value} is '$1', not '$2'"
 }

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * In front of every file of a build with sanitizers (meson.build): what they are to do, without an
+ * environment variable that would have to reach a program through systemd, udev and setpriv. In the
+ * test machines reports go to files, which their runners look for after each test; elsewhere, and
+ * where no file can be written, to standard error.
+ */
+#pragma once
+
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define SANITIZERS_DIRECTORY "/var/lib/ublk-instrumented"
+/* The sanitizer's own functions call these before it is ready. */
+#define SANITIZERS_HOOK                                                           \
+	__attribute__((weak, used, visibility("default"), no_sanitize("address"), \
+		       no_sanitize("undefined"), no_sanitize("thread")))
+
+#define SANITIZERS_OPTIONS(more)                                                    \
+	(access(SANITIZERS_DIRECTORY, W_OK) == 0 ? "log_path=" SANITIZERS_DIRECTORY \
+						   "/report:log_exe_name=1:" more   \
+						 : more)
+
+const char *__asan_default_options(void);
+SANITIZERS_HOOK const char *__asan_default_options(void)
+{
+	/* memory of many small processes: what was freed is kept for a while, not for long */
+	return SANITIZERS_OPTIONS("quarantine_size_mb=16:malloc_context_size=15");
+}
+
+const char *__ubsan_default_options(void);
+SANITIZERS_HOOK const char *__ubsan_default_options(void)
+{
+	return SANITIZERS_OPTIONS("print_stacktrace=1");
+}
+
+/* The search for leaks attaches to the process with ptrace, which ublk-server forbids everybody. */
+int __lsan_is_turned_off(void);
+SANITIZERS_HOOK int __lsan_is_turned_off(void)
+{
+	return prctl(PR_GET_DUMPABLE) != 1;
+}
+
+const char *__tsan_default_options(void);
+SANITIZERS_HOOK const char *__tsan_default_options(void)
+{
+	return SANITIZERS_OPTIONS("exitcode=66:second_deadlock_stack=1");
+}
+
+const char *__tsan_default_suppressions(void);
+SANITIZERS_HOOK const char *__tsan_default_suppressions(void)
+{
+	/*
+	 * GLib is not built with the sanitizer, which therefore does not see what orders its
+	 * threads among themselves (futexes and its own atomics); between our functions it does.
+	 */
+	return "called_from_lib:libglib-2.0.so\n"
+	       "called_from_lib:libgio-2.0.so\n"
+	       "called_from_lib:libgobject-2.0.so\n";
+}
