@@ -448,7 +448,6 @@ int backing_open(const struct options *options, int received, struct backing *ba
 	if (ret < 0)
 		return ret;
 	backing->fd = ret;
-	ret = 0;
 	if (S_ISBLK(opened.st.st_mode)) {
 		ret = examine_block(backing, &opened, error);
 	} else {

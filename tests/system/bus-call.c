@@ -94,6 +94,12 @@ static GDBusMessage *make_message(const gchar *object, const gchar *method, cons
 		interface = g_strndup(method, (gsize)(dot - method));
 		method = dot + 1;
 	}
+	if (!g_variant_is_object_path(path) || !g_dbus_is_member_name(method) ||
+	    (interface && !g_dbus_is_interface_name(interface))) {
+		g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+			    "no message can be sent to \"%s\" %s", object, method);
+		return NULL;
+	}
 	body = g_variant_parse(NULL, parameters, NULL, NULL, error);
 	if (!body)
 		return NULL;

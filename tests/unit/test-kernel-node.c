@@ -103,7 +103,7 @@ static void test_paths(const char *dir)
 
 static bool make_dev(void)
 {
-	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "", MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount("none", "/dev", "tmpfs", 0, "mode=755") < 0)
 		return false;
 	return mknod("/dev/ublkb7", S_IFBLK | 0600, makedev(259, 77)) == 0 &&
