@@ -41,8 +41,10 @@ size_t report_get_files(struct msghdr *msg, int files[REPORT_MAX_FILES]);
  */
 int report_receive_file(int fd, int *file, char path[PATH_MAX], struct server_error *error);
 
-/* Connect to $NOTIFY_SOCKET for good, while it can be reached: the server is going to confine
- * itself. */
+/*
+ * Connect to $NOTIFY_SOCKET for good, while it can be reached: the server is going to confine
+ * itself.
+ */
 void report_notify_open(void);
 
 /* Tell $NOTIFY_SOCKET, if there is one: lines such as "READY=1\nSTATUS=…". */
