@@ -53,8 +53,7 @@ static void on_node(const GError *error, gpointer user_data)
 	Job *job = user_data;
 
 	/*
-	 * udev may be stopped, or speaks of another device: the kernel's answer decides, and the
-	 * cookie in it.
+	 * udev may be stopped: the kernel's answer decides in any case, and the cookie in it.
 	 */
 	if (g_error_matches(error, UBLK_ERROR, UBLK_ERROR_TIMED_OUT))
 		job_next(job);
@@ -71,8 +70,8 @@ static void step_wait_char_node(Job *job)
 	if (device_is_anothers(device))
 		fail_as_anothers(adoption);
 	else
-		udev_wait_known(UBLK_NODE_CHAR, device->id, device->uid, device->gid,
-				settings()->udev_ms, job->cancellable, on_node, job);
+		udev_wait_known(UBLK_NODE_CHAR, device->id, settings()->udev_ms, job->cancellable,
+				on_node, job);
 }
 
 static void on_creds(Creds *creds, const GError *error, gpointer user_data)
@@ -118,7 +117,7 @@ static void on_info(int res, const void *buf, size_t len, void *user_data)
 	Device *device = adoption->device;
 	const struct ublksrv_ctrl_dev_info *info = buf;
 
-	if (res == -EACCES && !device->as_self) {
+	if (seize_is_needed(res) && !device->as_self) {
 		seize_device(device, on_seized, &adoption->job);
 	} else if (res < 0) {
 		job_fail(&adoption->job, error_from_kernel(res, "tell about the device"));

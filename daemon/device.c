@@ -259,7 +259,7 @@ gboolean device_matches(const Device *device, const void *info, gsize len)
 	       told->owner_uid == device->uid && told->owner_gid == device->gid;
 }
 
-gboolean device_is_anothers(const Device *device)
+gboolean device_get_node_owner(const Device *device, uid_t *uid)
 {
 	struct ublk_node_owner owner;
 	int fd = ublk_node_open(UBLK_NODE_CHAR, device->id, &owner);
@@ -267,7 +267,15 @@ gboolean device_is_anothers(const Device *device)
 	if (fd < 0)
 		return FALSE;
 	close(fd);
-	return owner.uid != device->uid && owner.uid != 0;
+	*uid = owner.uid;
+	return TRUE;
+}
+
+gboolean device_is_anothers(const Device *device)
+{
+	uid_t owner;
+
+	return device_get_node_owner(device, &owner) && owner != device->uid && owner != 0;
 }
 
 static void on_sender_vanished(GDBusConnection *bus, const char *name, gpointer user_data)

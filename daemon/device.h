@@ -94,6 +94,9 @@ void device_set_queue_cpus(Device *device, const char *const *cpus);
  */
 gboolean device_matches(const Device *device, const void *info, gsize len);
 
+/* Whose char node the number has now; FALSE: there is none. */
+gboolean device_get_node_owner(const Device *device, uid_t *uid);
+
 /*
  * Whether this number's node is another user's by now. An owner cannot give a node away: so what
  * was this device has been deleted, past ublkd. FALSE is no proof of the contrary.

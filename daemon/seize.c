@@ -54,12 +54,17 @@ static void on_info(int res, const void *buf, size_t len, void *user_data)
 {
 	Seizure *seizure = user_data;
 	g_autoptr(GError) error = NULL;
+	uid_t owner;
 
 	if (res == -EACCES && !seizure->helped) {
 		get_help(seizure);
 		return;
 	}
-	if (res < 0)
+	if (res == -EPERM && device_get_node_owner(seizure->device, &owner) && owner == 0)
+		/* and not, say, a device policy for the unit that keeps ublkd from every node */
+		error = g_error_new(UBLK_ERROR, UBLK_ERROR_NOT_FOUND,
+				    "device %u is a privileged one by now", seizure->device->id);
+	else if (res < 0)
 		error = error_from_kernel(res, "let ublkd at the device");
 	else if (!device_matches(seizure->device, buf, len))
 		error = g_error_new(UBLK_ERROR, UBLK_ERROR_NOT_FOUND,

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <errno.h>
+
 #include "device.h"
 
 typedef void (*SeizeDone)(const GError *error, gpointer user_data);
@@ -17,3 +19,12 @@ typedef void (*SeizeDone)(const GError *error, gpointer user_data);
  * now.
  */
 void seize_device(Device *device, SeizeDone done, gpointer user_data);
+
+/*
+ * Whether a command's result asks for that: the owner has no right to the node, or the device is
+ * one that takes CAP_SYS_ADMIN, which those that ublkd makes never do.
+ */
+static inline gboolean seize_is_needed(int res)
+{
+	return res == -EACCES || res == -EPERM;
+}

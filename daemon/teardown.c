@@ -206,6 +206,7 @@ static void stop_io(Teardown *teardown);
 static void on_seized(const GError *error, gpointer user_data)
 {
 	Teardown *teardown = user_data;
+	uid_t owner;
 
 	if (!error) {
 		stop_io(teardown);
@@ -214,7 +215,7 @@ static void on_seized(const GError *error, gpointer user_data)
 	/* deleted by somebody else; maybe the number is given away by now, and does not get free */
 	if (g_error_matches(error, UBLK_ERROR, UBLK_ERROR_NOT_FOUND)) {
 		end_unit(teardown);
-		if (!device_is_anothers(teardown->device)) {
+		if (!device_get_node_owner(teardown->device, &owner)) {
 			udev_wait_gone(UBLK_NODE_CHAR, teardown->device->id, settings()->udev_ms,
 				       on_char_gone, teardown);
 			return;
@@ -229,7 +230,7 @@ static void on_seized(const GError *error, gpointer user_data)
  */
 static gboolean seize_after(Teardown *teardown, int res)
 {
-	if (res != -EACCES || teardown->seizing)
+	if (!seize_is_needed(res) || teardown->seizing)
 		return FALSE;
 	teardown->seizing = TRUE;
 	seize_device(teardown->device, on_seized, teardown);

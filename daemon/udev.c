@@ -65,12 +65,13 @@ static gboolean is_ready(const Wait *wait)
 		node_name(wait->kind, wait->dev_id, name));
 	if (!device || !g_udev_device_get_is_initialized(device))
 		return FALSE;
-	if (!g_udev_device_has_property(device, "UBLK_OWNER_UID") ||
-	    g_udev_device_get_property_as_uint64(device, "UBLK_OWNER_UID") != wait->uid ||
-	    g_udev_device_get_property_as_uint64(device, "UBLK_OWNER_GID") != wait->gid)
+	if (!g_udev_device_has_property(device, "UBLK_OWNER_UID"))
 		return FALSE;
 	if (wait->known)
 		return TRUE;
+	if (g_udev_device_get_property_as_uint64(device, "UBLK_OWNER_UID") != wait->uid ||
+	    g_udev_device_get_property_as_uint64(device, "UBLK_OWNER_GID") != wait->gid)
+		return FALSE;
 	/*
 	 * udev's database may still tell of the number's last device. The node cannot: the kernel
 	 * made it anew, as root's, so whose it is now udev has done since. Not so its group, which
@@ -184,10 +185,10 @@ void udev_wait_ready(enum ublk_node kind, guint32 dev_id, uid_t uid, gid_t gid, 
 	wait_owned(kind, dev_id, uid, gid, timeout_ms, cancellable, done, user_data);
 }
 
-void udev_wait_known(enum ublk_node kind, guint32 dev_id, uid_t uid, gid_t gid, guint timeout_ms,
+void udev_wait_known(enum ublk_node kind, guint32 dev_id, guint timeout_ms,
 		     GCancellable *cancellable, UdevDone done, gpointer user_data)
 {
-	wait_owned(kind, dev_id, uid, gid, timeout_ms, cancellable, done, user_data)->known = TRUE;
+	wait_owned(kind, dev_id, 0, 0, timeout_ms, cancellable, done, user_data)->known = TRUE;
 }
 
 void udev_wait_gone(enum ublk_node kind, guint32 dev_id, guint timeout_ms, UdevDone done,

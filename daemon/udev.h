@@ -34,11 +34,11 @@ void udev_wait_ready(enum ublk_node kind, guint32 dev_id, uid_t uid, gid_t gid, 
 		     GCancellable *cancellable, UdevDone done, gpointer user_data);
 
 /*
- * The same for a device that an earlier ublkd made: udev has most likely processed it long ago, and
- * since then the node may have been taken from its owner (seize.h). That it is the device that is
- * meant, the kernel must be asked for.
+ * Wait until udev has processed a node that an earlier ublkd has seen. Whose it is now proves
+ * nothing: it may have been taken from its owner (seize.h), or be another device's. The kernel must
+ * be asked.
  */
-void udev_wait_known(enum ublk_node kind, guint32 dev_id, uid_t uid, gid_t gid, guint timeout_ms,
+void udev_wait_known(enum ublk_node kind, guint32 dev_id, guint timeout_ms,
 		     GCancellable *cancellable, UdevDone done, gpointer user_data);
 
 /*
