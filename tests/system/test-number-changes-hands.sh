@@ -109,7 +109,11 @@ for user in bob root; do
 	second_ends
 done
 
-# A device that is being made, while udev has not spoken yet.
+# A device that is being made, while udev has not spoken yet. Here ublkd waits for udev's word on the first device until its limit.
+configure <<'E'
+[timeouts]
+udev=10
+E
 udevadm control --stop-exec-queue
 at_exit udevadm control --start-exec-queue
 as alice "$BUS_CALL" Manager AddDevice "('loop', {'file': <'$file'>})" > "$directory/answer" &
