@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "udev.h"
 
+#include <errno.h>
 #include <gudev/gudev.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -118,12 +119,23 @@ static gboolean on_deadline(gpointer user_data)
 	char path[UBLK_NODE_PATH_MAX];
 	g_autoptr(GError) error = NULL;
 
+	int fd = dup(STDIN_FILENO);
+
 	wait->deadline = 0;
-	error = g_error_new(
-		UBLK_ERROR, UBLK_ERROR_TIMED_OUT,
-		"udev did not process the %s of %s in time (is systemd-udevd running, and "
-		"is the project's rule installed?)",
-		wait->gone ? "removal" : "arrival", ublk_node_path(wait->kind, wait->dev_id, path));
+	/* then it may have, and was not to be seen */
+	if (fd < 0 && errno == EMFILE)
+		error = g_error_new(UBLK_ERROR, UBLK_ERROR_LIMIT_EXCEEDED,
+				    "ublkd has no descriptor left to look at %s by",
+				    ublk_node_path(wait->kind, wait->dev_id, path));
+	else
+		error = g_error_new(
+			UBLK_ERROR, UBLK_ERROR_TIMED_OUT,
+			"udev did not process the %s of %s in time (is systemd-udevd running, and "
+			"is the project's rule installed?)",
+			wait->gone ? "removal" : "arrival",
+			ublk_node_path(wait->kind, wait->dev_id, path));
+	if (fd >= 0)
+		close(fd);
 	wait_end(wait, error);
 	return G_SOURCE_REMOVE;
 }
