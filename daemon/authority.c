@@ -3,9 +3,17 @@
 
 #include "daemon.h"
 
-/* polkit's library says so of itself */
-#define POLKIT_AGENT_I_KNOW_API_IS_SUBJECT_TO_CHANGE
-#include <polkit/polkit.h>
+/*
+ * polkit is asked by its interface on the bus. Its library looks for it first, with a lock held for
+ * which the next caller waits: with a polkit that does not answer that kept the main loop, and so
+ * everybody, for 25 seconds.
+ */
+#define POLKIT       "org.freedesktop.PolicyKit1"
+#define POLKIT_PATH  "/org/freedesktop/PolicyKit1/Authority"
+#define POLKIT_IFACE "org.freedesktop.PolicyKit1.Authority"
+
+/* Flag of CheckAuthorization. */
+#define ALLOW_USER_INTERACTION 1
 
 typedef struct {
 	char *sender, *action;
@@ -22,7 +30,7 @@ typedef struct {
 	guint watch;   /* while a dialog is open: the caller's leaving */
 	AuthorityDone done;
 	gpointer user_data;
-	PolkitAuthority *authority;
+	char *id; /* by which the question can be taken back */
 } Check;
 
 /*
@@ -82,12 +90,12 @@ static void check_end(Check *check, AuthorityAnswer answer, const char *reason)
 	if (check->cancellable)
 		g_signal_handler_disconnect(check->cancellable, check->handler);
 	check->done(answer, reason, check->user_data);
-	g_clear_object(&check->authority);
 	g_clear_object(&check->cancellable);
 	g_clear_object(&check->call);
 	g_clear_pointer(&check->details, g_variant_unref);
 	g_free(check->sender);
 	g_free(check->action);
+	g_free(check->id);
 	g_free(check);
 }
 
@@ -123,19 +131,29 @@ static void on_checked(GObject *source, GAsyncResult *result, gpointer user_data
 
 static void check_ask(Check *check)
 {
-	g_autoptr(PolkitSubject) subject = polkit_system_bus_name_new(check->sender);
-	g_autoptr(PolkitDetails) details = polkit_details_new();
-	GVariantIter iter;
-	const char *key, *value;
+	static guint64 asked;
+	GVariantBuilder subject;
 
-	g_variant_iter_init(&iter, check->details);
-	while (g_variant_iter_next(&iter, "{&s&s}", &key, &value))
-		polkit_details_insert(details, key, value);
-	polkit_authority_check_authorization(
-		check->authority, subject, check->action, details,
-		check->prompting ? POLKIT_CHECK_AUTHORIZATION_FLAGS_ALLOW_USER_INTERACTION
-				 : POLKIT_CHECK_AUTHORIZATION_FLAGS_NONE,
-		check->call, on_checked, check);
+	g_free(check->id);
+	check->id = g_strdup_printf("ublkd-%" G_GUINT64_FORMAT, ++asked);
+	g_variant_builder_init(&subject, G_VARIANT_TYPE_VARDICT);
+	g_variant_builder_add(&subject, "{sv}", "name", g_variant_new_string(check->sender));
+	/* no time limit: there is ANSWER_MS, and a dialog has none */
+	g_dbus_connection_call(bus(), POLKIT, POLKIT_PATH, POLKIT_IFACE, "CheckAuthorization",
+			       g_variant_new("((sa{sv})s@a{ss}us)", "system-bus-name", &subject,
+					     check->action, check->details,
+					     check->prompting ? ALLOW_USER_INTERACTION : 0,
+					     check->id),
+			       G_VARIANT_TYPE("((bba{ss}))"), G_DBUS_CALL_FLAGS_NONE, G_MAXINT,
+			       check->call, on_checked, check);
+}
+
+/* polkit works on, and shows its dialog, until it is told. */
+static void take_back(const Check *check)
+{
+	g_dbus_connection_call(bus(), POLKIT, POLKIT_PATH, POLKIT_IFACE, "CancelCheckAuthorization",
+			       g_variant_new("(s)", check->id), NULL,
+			       G_DBUS_CALL_FLAGS_NO_AUTO_START, -1, NULL, NULL, NULL);
 }
 
 /* Nobody is left to want it: the dialog closes and its place is free. */
@@ -151,18 +169,23 @@ static void on_checked(GObject *source, GAsyncResult *result, gpointer user_data
 	Check *check = user_data;
 	g_autoptr(GError) error = NULL;
 	g_autofree char *reason = NULL;
-	g_autoptr(PolkitAuthorizationResult) answer = polkit_authority_check_authorization_finish(
-		POLKIT_AUTHORITY(source), result, &error);
+	g_autoptr(GVariant)
+		answer = g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, &error);
+	gboolean is_authorized, is_challenge;
 
 	if (!answer) {
+		if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+			take_back(check);
+		g_dbus_error_strip_remote_error(error);
 		end_unasked(check, error);
 		return;
 	}
-	if (polkit_authorization_result_get_is_authorized(answer)) {
+	g_variant_get(answer, "((bba{ss}))", &is_authorized, &is_challenge, NULL);
+	if (is_authorized) {
 		check_end(check, check->prompting ? AUTHORITY_YES_BY_PROMPT : AUTHORITY_YES, NULL);
 		return;
 	}
-	if (!polkit_authorization_result_get_is_challenge(answer)) {
+	if (!is_challenge) {
 		reason = g_strdup_printf("polkit does not allow %s to user %u", check->action,
 					 check->uid);
 		check_end(check, AUTHORITY_NO, reason);
@@ -192,24 +215,11 @@ static void on_checked(GObject *source, GAsyncResult *result, gpointer user_data
 	check_end(check, AUTHORITY_CHALLENGE, reason);
 }
 
-static void on_authority(GObject *source, GAsyncResult *result, gpointer user_data)
-{
-	Check *check = user_data;
-	g_autoptr(GError) error = NULL;
-
-	check->authority = polkit_authority_get_finish(result, &error);
-	if (!check->authority) {
-		end_unasked(check, error);
-		return;
-	}
-	check_ask(check);
-}
-
 static void check_begin(Check *check)
 {
 	check->asking = TRUE;
 	asking = g_list_prepend(asking, check);
-	polkit_authority_get_async(check->call, on_authority, check);
+	check_ask(check);
 }
 
 static gboolean on_late(gpointer user_data)

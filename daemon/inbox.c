@@ -20,8 +20,8 @@
  *
  * Answers to ublkd's own calls come only from those whom it asks; the bus sees to that.
  *
- * The connection is the one that GLib gives to everybody in this process (polkit's library asks for
- * it), since GLib finds the bus by an address in the environment.
+ * GLib finds the bus by an address in the environment, which is this file's: whatever in this
+ * process asks GLib for the bus is behind it.
  *
  * Descriptors of calls do not go through GDBus: this file would have to close its copies, and to
  * close somebody's descriptor may take as long as its owner likes. They join the message again when
