@@ -207,6 +207,9 @@ int main(int argc, char **argv)
 	if (ok && exec_command) {
 		int fd = received ? g_unix_fd_list_get(received, 0, &error) : -1;
 
+		/* not by dup2() onto itself, which would leave it closed on exec */
+		if (fd == 9)
+			fd = dup(fd);
 		if (fd < 0 || dup2(fd, 9) < 0)
 			die("no descriptor in the reply");
 		return system(exec_command) == 0 ? 0 : 1;
