@@ -130,7 +130,10 @@ static char *get_denied_hint(void)
 	return errors_describe_membership(get_membership(name), name);
 }
 
-/* ublkd cannot see this sysctl; we can, unless we are in a container that hides it. */
+/*
+ * ublkd cannot see this sysctl; we can, unless we are in a container that hides it. Where it is 2,
+ * udev's helper cannot ask the kernel either, whose a device is, and ublkd waits for it in vain.
+ */
 static char *get_uring_hint(void)
 {
 	g_autofree char *disabled = NULL;
@@ -140,9 +143,9 @@ static char *get_uring_hint(void)
 		return NULL;
 	g_strchomp(disabled);
 	if (strcmp(disabled, "2") == 0)
-		return g_strdup("sysctl kernel.io_uring_disabled is 2, which forbids it to "
-				"everybody: ublkd and its servers need 0, or 1 with "
-				"kernel.io_uring_group");
+		return g_strdup("sysctl kernel.io_uring_disabled is 2, which forbids io_uring to "
+				"everybody, root included: without it there are no such devices; "
+				"set it to 0, or to 1 with kernel.io_uring_group");
 	if (strcmp(disabled, "1") != 0)
 		return NULL;
 	if (g_file_get_contents("/proc/sys/kernel/io_uring_group", &group, NULL, NULL))
@@ -180,6 +183,8 @@ char *errors_get_hint(const GError *error, gboolean creating)
 				": `modprobe ublk_drv` loads the driver (Linux 6.3 or later with "
 				"CONFIG_BLK_DEV_UBLK)");
 	}
+	if (strcmp(name, UBLK_BUS_ERROR_TIMED_OUT) == 0 && strstr(error->message, "udev"))
+		return get_uring_hint();
 	for (gsize i = 0; i < G_N_ELEMENTS(bus_errors); i++)
 		if (strcmp(bus_errors[i].name, name) == 0)
 			return g_strdup(bus_errors[i].hint);

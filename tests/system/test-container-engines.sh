@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Podman as root and Docker: what their containers' users get of a user's device (the table in docs/containers.md), and a server in one.
 # Nothing there is more than the kernel would give: a root without CAP_SYS_ADMIN neither opens the device nor makes one.
+# timeout: 900
 . "$(dirname "$0")/containers.sh"
 
 file=$(backing_file alice 8M)

@@ -3,6 +3,7 @@
 # What each kind of user in a rootless container gets of a device, by the node and by an open descriptor (the table in
 # docs/containers.md); by the name that the user gave it, as a link and by CDI, whose file follows the device's life; and in a
 # container that runs already.
+# timeout: 900
 . "$(dirname "$0")/containers.sh"
 
 keep_manager alice
