@@ -48,16 +48,15 @@ done
 assert_eq "$(run --device "$link" -- "$(uses "$link")")" "$text" "by the link"
 answer=$(run --device org.ublk/disk=1000-work -- true || true)
 grep -F "org.ublk/disk=1000-work" <<< "$answer" > /dev/null || fail "without a CDI file: $answer"
-as root ublk-client cdi --watch > /dev/null 2>&1 &
-cdi=$!
-at_exit eval "kill $cdi 2> /dev/null"
+systemctl start ublk-cdi
+at_exit systemctl stop ublk-cdi
 in_cdi() { # NAME
 	jq -e --arg name "$1" '.devices | any(.name == $name)' /run/cdi/org.ublk-disk.json
 }
 not_in_cdi() {
 	! in_cdi "$1"
 }
-wait_until 20 in_cdi 1000-work || fail "there is no CDI file"
+wait_until 20 in_cdi 1000-work || fail "there is no CDI file: $(journalctl -b -u ublk-cdi -n 5 --no-pager)"
 assert_eq "$(run --device org.ublk/disk=1000-work -- "$(uses "$link"); ls $node")" "$text$node" "by CDI"
 m=$(add_device root null "{'size': <uint64 1048576>, 'name': <'work'>}")
 wait_until 20 in_cdi 0-work || fail "a new device is not in the file"
@@ -74,6 +73,5 @@ assert_eq "$(as_session alice podman exec running ublk-client open "$n" -- sh -c
 as_session alice podman rm -f -t 0 running > /dev/null
 
 delete_device alice "$n"
-kill "$cdi"
-wait "$cdi" || true
+systemctl stop ublk-cdi
 [ ! -e /run/cdi/org.ublk-disk.json ] || fail "the CDI file outlives what keeps it right"
