@@ -69,7 +69,7 @@ engine=podman
 box_image root podman
 check
 # In a user namespace, its root is who the map says.
-gets "alice, mapped to root" --uidmap 0:1000:1 --gidmap 0:1000:1
+gets "alice, mapped to root" --uidmap 0:1000:1 --uidmap 1:100000:65535 --gidmap 0:1000:1 --gidmap 1:100000:65535
 refuses "root, mapped to nobody's id" --uidmap 0:200000:65536 --gidmap 0:200000:65536
 answer=$(as root ublk-client open alice/work -- podman run --rm "${BOX[@]}" --preserve-fds=1 box sh -c "$reads <&3")
 assert_eq "$answer" "$text" "podman, root by descriptor"

@@ -45,7 +45,8 @@ for options in "" "--user 65534"; do
 done
 
 # --- By its name.
-assert_eq "$(run --device "$link" -- "$(uses "$link")")" "$text" "by the link"
+assert_eq "$(run --device "$link" -- "$reads < $node")" "$text" "by the link"
+assert_eq "$(run --device "$link:$link" -- "$reads < $link")" "$text" "by the link, under its name"
 answer=$(run --device org.ublk/disk=1000-work -- true || true)
 grep -F "org.ublk/disk=1000-work" <<< "$answer" > /dev/null || fail "without a CDI file: $answer"
 systemctl start ublk-cdi
