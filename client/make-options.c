@@ -260,7 +260,7 @@ char *make_options_get_absolute(const char *file)
 
 	if (g_path_is_absolute(file))
 		return g_strdup(file);
-	while (g_str_has_prefix(file, "./"))
+	while (file[0] == '.' && file[1] == '/')
 		for (file += 2; *file == '/'; file++)
 			;
 	folder = g_get_current_dir();

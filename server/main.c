@@ -101,30 +101,25 @@ static int block_signals(struct server *server, struct server_error *error)
 	return 0;
 }
 
-/* NULL: *error tells why the target cannot be what the command line wants. */
-static const struct target_ops *find_target(const struct options *options,
-					    struct server_error *error)
+static int find_target(struct server *server, struct server_error *error)
 {
+	const struct options *options = &server->options;
 	bool file_given = options->file || options->file_fd >= 0 || options->receive_file;
-	const struct target_ops *ops = target_find(options->target);
 
-	if (!ops) {
-		server_error_set(error, EINVAL, "there is no target %s: null and loop are known",
-				 options->target);
-		return NULL;
-	}
-	if (file_given && !ops->takes_file) {
-		server_error_set(error, EINVAL, "target %s has no backing file", ops->name);
-		return NULL;
-	}
-	if (!file_given && ops->takes_file) {
-		server_error_set(error, EINVAL,
-				 "target %s needs its backing file: --file, --file-fd or "
-				 "--receive-file",
-				 ops->name);
-		return NULL;
-	}
-	return ops;
+	server->ops = target_find(options->target);
+	if (!server->ops)
+		return server_error_set(error, EINVAL,
+					"there is no target %s: null and loop are known",
+					options->target);
+	if (file_given && !server->ops->takes_file)
+		return server_error_set(error, EINVAL, "target %s has no backing file",
+					server->ops->name);
+	if (!file_given && server->ops->takes_file)
+		return server_error_set(error, EINVAL,
+					"target %s needs its backing file: --file, --file-fd or "
+					"--receive-file",
+					server->ops->name);
+	return 0;
 }
 
 static int start(struct server *server, struct server_error *error)
@@ -136,11 +131,10 @@ static int start(struct server *server, struct server_error *error)
 	int ret;
 
 	ret = block_signals(server, error);
+	if (ret == 0)
+		ret = find_target(server, error);
 	if (ret < 0)
 		return ret;
-	server->ops = find_target(options, error);
-	if (!server->ops)
-		return -EINVAL;
 	if (options->receive_file) {
 		ret = report_receive_file(options->report_fd, &file, server->path, error);
 		if (ret < 0)

@@ -114,10 +114,10 @@ static void slot_clear(struct slot *slot)
  */
 static int check_memory(int fd, uint64_t size)
 {
-	int seals = fcntl(fd, F_GET_SEALS);
+	int seals = fd < 0 ? -1 : fcntl(fd, F_GET_SEALS);
 	struct stat st;
 
-	if (seals < 0 || !(seals & F_SEAL_SHRINK))
+	if (fd < 0 || seals < 0 || !(seals & F_SEAL_SHRINK))
 		return -EINVAL;
 	if (size == 0 || size > SIZE_MAX || fstat(fd, &st) < 0 || (uint64_t)st.st_size < size)
 		return -EINVAL;
