@@ -3,6 +3,7 @@
 # A server gives the memory of its buffers back when nobody uses its device for some seconds, but never what a request has just
 # been copied into: one that comes in the very moment finds the server stopped here, with the clock's tick before it in the queue.
 . "$(dirname "$0")/devices.sh"
+not_instrumented "it compares the memory of servers"
 
 anonymous() { # KiB of the server's own pages
 	awk '/^Anonymous:/ { print $2 }' "/proc/$1/smaps_rollup"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # ublkd's unit: systemd's own measure of it, what the running process may do, and that it comes back when it is killed.
 . "$(dirname "$0")/devices.sh"
+not_instrumented "the unit must give the sanitizers room"
 
 unit=$(systemctl show -P FragmentPath ublkd.service)
 [ -n "$unit" ] || fail "ublkd.service is not installed"
