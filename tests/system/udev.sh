@@ -39,6 +39,15 @@ links_to() {
 	find /dev -lname "*$(basename "$1")" -not -path '/dev/block/*' -not -path '/dev/char/*' | sort | xargs
 }
 
+# trigger ACTION DEVICE… : udev has that event of each of these (paths in /sys) when this returns.
+trigger() {
+	local action=$1
+	shift
+
+	udevadm trigger --action="$action" "$@"
+	udevadm settle -t 60 || fail "udev does not get done with '$action'"
+}
+
 # assert_not_probed NODE : udev has not looked into it, and nobody will because of udev.
 assert_not_probed() {
 	local found
@@ -71,6 +80,36 @@ gpt_disk() {
 ext4_disk() {
 	truncate -s 16M "$1"
 	mkfs.ext4 -q -F -U "$2" -L "$3" "$1"
+}
+
+# attach FILE : as a disk of root's, with its partitions. Prints the node.
+attach() {
+	losetup --find --show --partscan "$1"
+}
+
+# detach FILE : all disks of it.
+detach() {
+	losetup --associated "$1" --noheadings --output NAME | xargs -r -n1 losetup --detach
+}
+
+# mirror_disks NAME FILE FILE : the halves of an array, which is stopped when this returns.
+mirror_disks() {
+	truncate -s 16M "$2" "$3"
+	mdadm --quiet --create "/dev/md/$1" --run --level=1 --metadata=1.2 --bitmap=none --assume-clean --raid-devices=2 \
+		"$(attach "$2")" "$(attach "$3")"
+	udevadm settle -t 60
+	stop_arrays
+	detach "$2"
+	detach "$3"
+	sync
+}
+
+stop_arrays() {
+	wait_until 60 _no_arrays || fail "an array does not stop: $(cat /proc/mdstat)"
+}
+
+_no_arrays() {
+	mdadm --quiet --stop --scan && ! grep -q '^md' /proc/mdstat
 }
 
 # lvm_disk FILE : an LVM physical volume's label, as far as blkid looks at it (no LVM is needed to write it).
