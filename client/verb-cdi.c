@@ -101,6 +101,17 @@ static void on_appeared(GDBusConnection *connection, const char *name, const cha
 	update_soon(data);
 }
 
+/* What the file says would be wrong from now on. */
+static void on_closed(GDBusConnection *connection, gboolean by_bus, GError *cause, gpointer data)
+{
+	struct writing *writing = data;
+
+	if (!writing->error)
+		g_set_error(&writing->error, CLIENT_ERROR, EXIT_CODE_FAILURE,
+			    "the connection to the system bus has ended");
+	g_main_loop_quit(writing->loop);
+}
+
 static gboolean on_end(gpointer data)
 {
 	g_main_loop_quit(((struct writing *)data)->loop);
@@ -113,10 +124,12 @@ static void watch(struct writing *writing, GError **error)
 	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
 	guint sources[G_N_ELEMENTS(signals)];
 	guint subscription, name;
+	gulong closed;
 
 	writing->loop = g_main_loop_new(NULL, FALSE);
 	for (gsize i = 0; i < G_N_ELEMENTS(signals); i++)
 		sources[i] = g_unix_signal_add(signals[i], on_end, writing);
+	closed = g_signal_connect(connection, "closed", G_CALLBACK(on_closed), writing);
 	/* all that it says: devices that come and go, and the states of those that are there */
 	subscription = g_dbus_connection_signal_subscribe(connection, UBLK_BUS_NAME, NULL, NULL,
 							  NULL, NULL, G_DBUS_SIGNAL_FLAGS_NONE,
@@ -130,6 +143,7 @@ static void watch(struct writing *writing, GError **error)
 		fflush(stdout);
 		g_main_loop_run(writing->loop);
 	}
+	g_signal_handler_disconnect(connection, closed);
 	g_bus_unwatch_name(name);
 	g_dbus_connection_signal_unsubscribe(connection, subscription);
 	g_clear_handle_id(&writing->update, g_source_remove);

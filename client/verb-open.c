@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -72,10 +73,12 @@ static void reserve(int fd)
 }
 
 /* Returns only with @error. */
-static void execute(char **words, int device_fd, int fd, GError **error)
+static void execute(char **words, int device_fd, int fd, const struct sigaction *pipe_action,
+		    GError **error)
 {
 	g_auto(GStrv) command = make_command(words, fd);
 	g_autofree char *number = g_strdup_printf("%d", fd);
+	int err, before = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 
 	if (dup2(device_fd, fd) < 0) {
 		g_set_error(error, CLIENT_ERROR, EXIT_CODE_FAILURE, "descriptor %d: %s", fd,
@@ -84,9 +87,14 @@ static void execute(char **words, int device_fd, int fd, GError **error)
 	}
 	close(device_fd);
 	g_setenv(ENVIRONMENT, number, TRUE);
+	sigaction(SIGPIPE, pipe_action, NULL);
 	execvp(command[0], command);
-	g_set_error(error, CLIENT_ERROR, errno == ENOENT ? EXIT_CODE_NOT_FOUND : EXIT_CODE_FAILURE,
-		    "cannot run %s: %s", command[0], g_strerror(errno));
+	err = errno;
+	/* What is said about it must not be written to the device. */
+	if (before < 0 || dup2(before, fd) < 0)
+		close(fd);
+	g_set_error(error, CLIENT_ERROR, err == ENOENT ? EXIT_CODE_NOT_FOUND : EXIT_CODE_FAILURE,
+		    "cannot run %s: %s", command[0], g_strerror(err));
 }
 
 static int run(const struct verb *verb, int argc, char **argv, GError **error)
@@ -103,6 +111,7 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 	g_autoptr(Bus) bus = NULL;
 	g_autoptr(GPtrArray) devices = NULL;
 	const Device *device;
+	struct sigaction pipe_action;
 	char **command;
 	guint32 uid;
 	int device_fd;
@@ -120,6 +129,8 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 		return EXIT_CODE_USAGE;
 	}
 	reserve(fd);
+	/* GLib ignores it for us, and a command would inherit that. */
+	sigaction(SIGPIPE, NULL, &pipe_action);
 	bus = bus_connect(ask_password, error);
 	if (!bus || !bus_get_uid(bus, &uid, error))
 		return EXIT_CODE_FAILURE;
@@ -129,7 +140,7 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 		return EXIT_CODE_NOT_FOUND;
 	device_fd = open_device(bus, device, read_only, error);
 	if (device_fd >= 0)
-		execute(command, device_fd, fd, error);
+		execute(command, device_fd, fd, &pipe_action, error);
 	return EXIT_CODE_FAILURE;
 }
 

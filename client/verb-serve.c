@@ -128,16 +128,15 @@ static gboolean call_start(Bus *bus, const char *path, int report, int pidfd, GE
 }
 
 /* From a device that exists to one that is served. */
-static ServerProcess *start_server(Bus *bus, const char *path, const MakeOptions *options,
+static ServerProcess *start_server(Bus *bus, const Device *device, const MakeOptions *options,
 				   int char_fd, GError **error)
 {
-	g_autoptr(Device) device = device_get(bus, path, error);
-	g_autoptr(GPtrArray) argv = device ? build_argv(options, device) : NULL;
+	g_autoptr(GPtrArray) argv = build_argv(options, device);
 	g_autoptr(ServerProcess) process = NULL;
 	autofd ublkd_end = -1;
 	autofd server_end = -1;
 
-	if (!device || !make_report(&ublkd_end, &server_end, error))
+	if (!make_report(&ublkd_end, &server_end, error))
 		return NULL;
 	process = server_process_start(argv, char_fd, server_end, error);
 	if (!process)
@@ -145,7 +144,7 @@ static ServerProcess *start_server(Bus *bus, const char *path, const MakeOptions
 	/* Or ublkd would wait for a report from a server that is dead. */
 	close_fd(&server_end);
 	server_end = -1;
-	if (!call_start(bus, path, ublkd_end, process->pidfd, error)) {
+	if (!call_start(bus, device->path, ublkd_end, process->pidfd, error)) {
 		/* It says why, if anybody; let it finish. */
 		server_process_end(process, 0);
 		return NULL;
@@ -153,11 +152,15 @@ static ServerProcess *start_server(Bus *bus, const char *path, const MakeOptions
 	return g_steal_pointer(&process);
 }
 
-static void delete_device(Bus *bus, const char *path, GError **error)
+/* This one, not the next that has its number. */
+static void delete_device(Bus *bus, const Device *device, GError **error)
 {
 	g_autoptr(GError) failure = NULL;
+	GVariantBuilder options;
 
-	if (bus_call_device(bus, path, "Delete", g_variant_new("(@a{sv})", bus_no_options()), NULL,
+	g_variant_builder_init(&options, G_VARIANT_TYPE_VARDICT);
+	device_add_identity(device, &options);
+	if (bus_call_device(bus, device->path, "Delete", g_variant_new("(a{sv})", &options), NULL,
 			    &failure))
 		return;
 	/* Somebody else, or ublkd when it saw the server leave, was quicker: that is what we
@@ -216,18 +219,22 @@ static int serve(Bus *bus, const char *path, const MakeOptions *options, int cha
 		 GError **error)
 {
 	g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
-	g_autoptr(ServerProcess) process = start_server(bus, path, options, char_fd, error);
+	g_autoptr(Device) device = device_get(bus, path, error);
+	g_autoptr(ServerProcess)
+		process = device ? start_server(bus, device, options, char_fd, error) : NULL;
 	g_autofree char *node = device_get_node(path);
 	struct serving serving = { .loop = loop, .process = process };
 
 	if (!process) {
-		delete_device(bus, path, NULL);
+		/* What was created and is not known goes when we leave the bus. */
+		if (device)
+			delete_device(bus, device, NULL);
 		return EXIT_CODE_FAILURE;
 	}
 	printf("%s\n", node);
 	fflush(stdout);
 	wait_for_end(&serving);
-	delete_device(bus, path, error);
+	delete_device(bus, device, error);
 	server_process_end(process, SERVER_PATIENCE_MS);
 	if (serving.signal)
 		return EXIT_CODE_SUCCESS;

@@ -303,6 +303,7 @@ static void add_confinement(GVariantBuilder *b, guint32 dev_id)
 	static const char *const calls[] = { "@system-service",
 					     "mount",
 					     "umount2",
+					     "open_tree",
 					     "pivot_root",
 					     "seccomp",
 					     "landlock_create_ruleset",

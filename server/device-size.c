@@ -13,7 +13,7 @@ void device_size_open(void)
 {
 	/* Not its directory "block", which comes with the first such device. */
 	if (directory < 0)
-		directory = open("/sys/devices/virtual", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		directory = open(DEVICE_SIZE_DIRECTORY, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
 int device_size_get_directory(void)

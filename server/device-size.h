@@ -7,6 +7,8 @@
 
 #include <stdint.h>
 
+#define DEVICE_SIZE_DIRECTORY "/sys/devices/virtual"
+
 /* Before the server confines itself, by a target that is going to ask. */
 void device_size_open(void);
 

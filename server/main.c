@@ -155,7 +155,9 @@ static int start(struct server *server, struct server_error *error)
 	prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 	report_notify_open();
 	readable = device_size_get_directory();
-	ret = confine_paths(readable, &confined, error);
+	/* Where /proc cannot be read any more, nobody could say what forbids io_uring. */
+	ublk_uring_get_facts(&options->uring);
+	ret = confine_paths(readable, DEVICE_SIZE_DIRECTORY, &confined, error);
 	if (ret < 0)
 		return ret;
 	ret = queue_threads_start(options, server->ops, server->target, server->char_fd,

@@ -9,6 +9,7 @@
 #include "cpu-list.h"
 #include "error.h"
 #include "kernel/ublk-params.h"
+#include "kernel/ublk-uring.h"
 
 enum options_action {
 	OPTIONS_RUN,
@@ -45,6 +46,8 @@ struct options {
 	bool read_only;
 	struct cpu_list *queue_cpus; /* one per queue, or NULL */
 	int report_fd;               /* -1: not given */
+	/* Not from the command line: learned while /proc can still be read. */
+	struct ublk_uring_facts uring;
 };
 
 /*

@@ -427,7 +427,7 @@ static int thread_setup(struct queue_thread *q, struct server_error *error)
 	if (ret < 0) {
 		char why[UBLK_URING_TEXT_MAX];
 
-		ublk_uring_explain_here(ret, why, sizeof(why));
+		ublk_uring_explain(ret, &options->uring, why, sizeof(why));
 		/* not a right that the caller lacks, nor a wrong argument: it cannot be done here
 		 */
 		return server_error_set(error, ret == -EPERM ? ENOSYS : ret,

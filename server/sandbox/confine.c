@@ -18,7 +18,8 @@
  *    - Landlock (landlock.c), where the kernel has it: no file can be opened, made or removed, no
  *      TCP port be used, no abstract socket or process outside be reached.
  *    The one exception of both: attributes below /sys/devices/virtual can be read, since the size
- *    that the device has now is there (device-size.c).
+ *    that the device has now is there (device-size.c). That directory is open, and ".." of an open
+ *    directory leads out of any namespace: so it is one of a copy with nothing above it.
  * 3. confine_ring(), on each queue's ring before it works: only what targets do (read, write,
  *    fsync, fallocate, poll, timeouts, the driver's commands). What io_uring does is no system
  *    call, so that stage 4 would not see a file that it opens, or a socket.
@@ -62,23 +63,23 @@ int confine_process(struct server_error *error)
 	return 0;
 }
 
-int confine_paths(int readable, bool *confined, struct server_error *error)
+int confine_paths(int readable, const char *path, bool *confined, struct server_error *error)
 {
-	bool restricted = false;
+	bool detached = false, restricted = false;
 	const char *step = "";
 	int ret;
 
 	*confined = false;
 	if (INSTRUMENTED)
 		return 0;
-	ret = mount_namespace_leave(&step);
+	ret = mount_namespace_leave(readable, path, &detached, &step);
 	if (ret < 0)
 		server_log("no mount namespace of its own (%s: %s): a file system on this device "
 			   "that is mounted here can hang for ever if the server is the last "
 			   "process that sees it",
 			   step, strerror(-ret));
-	else
-		*confined = true;
+	/* In a namespace with nothing in it, ".." of a directory that is open still leads out. */
+	*confined = ret == 0 && detached;
 
 	ret = landlock_restrict(readable, &restricted, &step);
 	if (ret < 0)

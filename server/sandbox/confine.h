@@ -17,10 +17,11 @@ int confine_process(struct server_error *error);
 
 /*
  * 2. When everything is open, and as long as there is one thread: no path leads anywhere any more,
- * but for files below the directory `readable` (a descriptor, or -1), which can be read. *confined
- * is false where neither of the two ways to do that is there: paths lead where they did.
+ * but for files below the directory `path`, which can be read by way of the descriptor `readable`
+ * of it (-1: none). *confined is false where neither of the two ways to do that is there: then that
+ * descriptor must not be used to open anything.
  */
-int confine_paths(int readable, bool *confined, struct server_error *error);
+int confine_paths(int readable, const char *path, bool *confined, struct server_error *error);
 
 /*
  * 3. In each queue's thread: its ring, which was made with IORING_SETUP_R_DISABLED and has

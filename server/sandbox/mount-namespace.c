@@ -18,12 +18,15 @@
 #include "mount-namespace.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
-#include <stdbool.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+/* Of open_tree(2), which Debian 12's C library declares in a header that clashes with others. */
+#define TREE_CLONE 1
 
 /* Some directory that is there everywhere, to be covered. */
 #define COVERED "/proc"
@@ -32,6 +35,22 @@ static int refused(const char **step, const char *what)
 {
 	*step = what;
 	return -errno;
+}
+
+/*
+ * A mount of its own that is mounted nowhere, instead of a place in the old tree. With all that is
+ * mounted below: container engines hide parts of /sys by that.
+ */
+static bool detach(int readable, const char *path)
+{
+	long tree = syscall(SYS_open_tree, AT_FDCWD, path, TREE_CLONE | AT_RECURSIVE | O_CLOEXEC);
+	bool done;
+
+	if (tree < 0)
+		return false;
+	done = dup3((int)tree, readable, O_CLOEXEC) == readable;
+	close((int)tree);
+	return done;
 }
 
 static int empty(const char **step)
@@ -68,11 +87,12 @@ static int drop_capabilities(const char **step)
 	return 0;
 }
 
-int mount_namespace_leave(const char **step)
+int mount_namespace_leave(int readable, const char *path, bool *detached, const char **step)
 {
 	bool privileged;
 	int ret, dropped = 0;
 
+	*detached = false;
 	/*
 	 * With CAP_SYS_ADMIN without a user namespace: the driver asks for that capability, of a
 	 * server whose device shall be scanned for partitions.
@@ -80,6 +100,8 @@ int mount_namespace_leave(const char **step)
 	privileged = unshare(CLONE_NEWNS) == 0;
 	if (!privileged && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
 		return refused(step, "unshare");
+	if (readable >= 0)
+		*detached = detach(readable, path);
 	ret = empty(step);
 	if (!privileged)
 		dropped = drop_capabilities(step);

@@ -92,15 +92,17 @@ static bool has_capabilities(void)
 static void test_mount_namespace(void)
 {
 	int open_already = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int readable = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	const char *step = "";
+	bool detached;
 	struct stat st;
 	int ret;
 
 	/* As an ordinary user, which most servers are. */
 	if (geteuid() == 0)
 		(void)(syscall(SYS_setresgid, 1, 1, 1) || syscall(SYS_setresuid, 1, 1, 1));
-	assert(open_already >= 0);
-	ret = mount_namespace_leave(&step);
+	assert(open_already >= 0 && readable >= 0);
+	ret = mount_namespace_leave(readable, directory, &detached, &step);
 	if (ret < 0) {
 		fprintf(stderr, "no mount namespace here: %s: %s\n", step, strerror(-ret));
 		assert(!has_capabilities());
@@ -115,6 +117,9 @@ static void test_mount_namespace(void)
 	REFUSED(mount("x", "/", "tmpfs", 0, NULL), EPERM);
 	ret = open_in(open_already, "size", O_RDONLY);
 	assert(ret >= 0);
+	/* What is to be read later leads nowhere else, unlike any other open directory. */
+	assert(detached && open_in(readable, "size", O_RDONLY) >= 0);
+	REFUSED(open_in(readable, "../../../../etc/passwd", O_RDONLY), ENOENT);
 }
 
 static void test_landlock(void)
