@@ -43,7 +43,7 @@ typedef struct {
  * How many questions of one user polkit has at once. It answers one after the other, and the bus
  * gives ublkd 128 answers to wait for: one user's calls shall not be all of them.
  */
-#define MAX_ASKING_PER_USER 4
+#define MAX_ASKING_PER_USER 1
 
 static GList *asking, *prompting;    /* of Check */
 static GQueue queued = G_QUEUE_INIT; /* of Check: those that cannot be asked yet */
