@@ -288,5 +288,6 @@ assert_within() {
 	local took=$(($(milliseconds) - $2))
 
 	echo "$3: $took ms"
-	[ "$took" -le "$1" ] || fail "$3 took $took ms, more than $1"
+	# A build with sanitizers takes its time.
+	[ "$took" -le "$1" ] || [ -d /var/lib/ublk-instrumented ] || fail "$3 took $took ms, more than $1"
 }
