@@ -29,6 +29,7 @@ static int open_device(Bus *bus, const Device *device, gboolean read_only, GErro
 	gint32 index;
 
 	g_variant_builder_init(&options, G_VARIANT_TYPE_VARDICT);
+	device_add_identity(device, &options);
 	if (read_only || device->read_only)
 		g_variant_builder_add(&options, "{sv}", UBLK_OPT_READ_ONLY,
 				      g_variant_new_boolean(TRUE));

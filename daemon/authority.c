@@ -44,6 +44,8 @@ typedef struct {
  * gives ublkd 128 answers to wait for: one user's calls shall not be all of them.
  */
 #define MAX_ASKING_PER_USER 1
+/* And of all: who has subordinate ids is many users. */
+#define MAX_ASKING 64
 
 static GList *asking, *prompting;    /* of Check */
 static GQueue queued = G_QUEUE_INIT; /* of Check: those that cannot be asked yet */
@@ -57,7 +59,7 @@ static gboolean may_ask(const Check *check)
 
 		n += other->uid == check->uid;
 	}
-	return n < MAX_ASKING_PER_USER;
+	return n < MAX_ASKING_PER_USER && g_list_length(asking) < MAX_ASKING;
 }
 
 static void check_begin(Check *check);

@@ -72,7 +72,6 @@ static gboolean holds_something(int fd)
 
 static void close_for_good(Channel *channel)
 {
-	/* a socket: report_open() made it, or report_check_socket() looked */
 	if (channel->fd >= 0 && channel->gave && holds_something(channel->fd)) {
 		Unread *one = g_new(Unread, 1);
 
@@ -80,7 +79,7 @@ static void close_for_good(Channel *channel)
 		one->uid = channel->uid;
 		unread = g_list_prepend(unread, one);
 	} else if (channel->fd >= 0) {
-		close(channel->fd);
+		descriptor_close_later(channel->fd, channel->uid);
 	}
 	channel->fd = -1;
 }
@@ -97,7 +96,7 @@ static guint count_unread(uid_t uid)
 			n += one->uid == uid;
 			continue;
 		}
-		close(one->fd);
+		descriptor_close_later(one->fd, one->uid);
 		g_free(one);
 		unread = g_list_delete_link(unread, l);
 	}
@@ -145,10 +144,13 @@ static gboolean on_readable(gint fd, GIOCondition condition, gpointer user_data)
 	g_autoptr(GError) error = NULL;
 	char text[MAX_ANSWER + 1];
 	guint64 one, serial, number, served;
+	DescriptorMessage message;
 	ssize_t len;
 
-	/* descriptors that come along are dropped by the kernel: there is no room for any */
-	len = recv(fd, text, MAX_ANSWER, MSG_DONTWAIT);
+	len = descriptor_receive(fd, text, MAX_ANSWER, channel->uid, &message);
+	/* an answer brings none */
+	if (len >= 0 && message.fd >= 0)
+		descriptor_close_later(message.fd, channel->uid);
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
 		return G_SOURCE_CONTINUE;
 	channel->readable = 0;

@@ -135,3 +135,46 @@ void descriptor_attach(struct msghdr *message, DescriptorControl *control, int f
 	c->cmsg_len = CMSG_LEN(sizeof(fd));
 	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
 }
+
+/* As many as the kernel passes at once. */
+#define MAX_DESCRIPTORS 253
+
+ssize_t descriptor_receive(int socket, void *data, gsize size, uid_t user,
+			   DescriptorMessage *message)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(struct ucred)) +
+			   CMSG_SPACE(MAX_DESCRIPTORS * sizeof(int))];
+	} control;
+	struct iovec iov = { data, size };
+	struct msghdr header = { .msg_iov = &iov,
+				 .msg_iovlen = 1,
+				 .msg_control = control.bytes,
+				 .msg_controllen = sizeof(control.bytes) };
+	ssize_t len = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	*message = (DescriptorMessage){ .fd = -1 };
+	if (len < 0)
+		return len;
+	message->truncated = (header.msg_flags & MSG_TRUNC) != 0;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&header); c; c = CMSG_NXTHDR(&header, c)) {
+		gsize n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (c->cmsg_level != SOL_SOCKET)
+			continue;
+		if (c->cmsg_type == SCM_CREDENTIALS &&
+		    c->cmsg_len >= CMSG_LEN(sizeof(message->sender)))
+			memcpy(&message->sender, CMSG_DATA(c), sizeof(message->sender));
+		for (gsize i = 0; c->cmsg_type == SCM_RIGHTS && i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+			if (n == 1 && message->fd < 0)
+				message->fd = fd;
+			else
+				descriptor_close_later(fd, user);
+		}
+	}
+	return len;
+}

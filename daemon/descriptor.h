@@ -12,8 +12,10 @@
 
 /*
  * Close a descriptor that `user` sent, elsewhere. close() asks the file's owner: on a FUSE file it
- * waits for the FUSE server's answer, and that server may be the hostile caller. So descriptors
- * from the bus are never closed in the main loop (unless they are known to be sockets).
+ * waits for the FUSE server's answer, and that server may be the hostile caller; the last one of a
+ * block device waits until that is written back. So descriptors from the bus are never closed in
+ * the main loop, and neither are sockets that a user can write to: what is unread in them goes with
+ * them.
  */
 void descriptor_close_later(int fd, uid_t user);
 
@@ -40,6 +42,21 @@ typedef union {
 	struct cmsghdr align;
 	char bytes[CMSG_SPACE(sizeof(int))];
 } DescriptorControl;
+
+/* What came with a message. */
+typedef struct {
+	struct ucred sender; /* pid 0: the socket does not tell */
+	int fd;              /* the caller's; -1: not exactly one */
+	gboolean truncated;
+} DescriptorMessage;
+
+/*
+ * recvmsg() without waiting, from a socket that `user` can write to. All descriptors are taken,
+ * since those that there is no room for would be closed here and now; all but a single one are
+ * closed later, and that one too if the caller does not take it out of `message`.
+ */
+ssize_t descriptor_receive(int socket, void *data, gsize size, uid_t user,
+			   DescriptorMessage *message);
 
 /* Have sendmsg() send `fd` along with `message`, which points into `control` from then on. */
 void descriptor_attach(struct msghdr *message, DescriptorControl *control, int fd);

@@ -17,6 +17,7 @@
 #include "kernel/ublk-node.h"
 #include "state.h"
 #include "teardown.h"
+#include "udev.h"
 #include "units.h"
 
 /* As many as the driver numbers. */
@@ -275,7 +276,10 @@ gboolean device_is_anothers(const Device *device)
 {
 	uid_t owner;
 
-	return device_get_node_owner(device, &owner) && owner != device->uid && owner != 0;
+	/* Not by the node alone: its owner may give that to a subordinate id, and it is still ours.
+	 */
+	return device_get_node_owner(device, &owner) && owner != device->uid && owner != 0 &&
+	       udev_knows_owner(UBLK_NODE_CHAR, device->id, owner);
 }
 
 static void on_sender_vanished(GDBusConnection *bus, const char *name, gpointer user_data)

@@ -36,6 +36,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -356,6 +357,24 @@ static void close_now(GArray *fds)
 
 /* ---- from ublkd to the bus ---- */
 
+/*
+ * The copies of what ublkd sends. That of a block device may be the last one, if who wanted it has
+ * left: then close() writes back, and waits for its owner's server.
+ */
+static void close_sent(GArray *fds)
+{
+	for (guint i = 0; i < fds->len; i++) {
+		int fd = g_array_index(fds, int, i);
+		struct stat status;
+
+		if (fstat(fd, &status) == 0 && S_ISBLK(status.st_mode))
+			descriptor_close_later(fd, status.st_uid);
+		else
+			close(fd);
+	}
+	g_array_set_size(fds, 0);
+}
+
 static gpointer run_to_bus(gpointer unused)
 {
 	g_autoptr(GArray) fds = g_array_new(FALSE, FALSE, sizeof(int));
@@ -365,7 +384,7 @@ static gpointer run_to_bus(gpointer unused)
 	while ((n = receive(gdbus_socket, chunk, CHUNK, fds)) > 0 &&
 	       send_all(bus_socket, chunk, (gsize)n, fds))
 		/* ublkd's own: nodes without a right to anything, ends of its sockets */
-		close_now(fds);
+		close_sent(fds);
 	shutdown(bus_socket, SHUT_RDWR);
 	return NULL;
 }
@@ -377,6 +396,9 @@ static struct {
 	guint8 *data;
 	gsize size, start, end;
 	GArray *fds;
+	GArray *places; /* guint64 of each: the last byte that came with it, which is its message's
+			 */
+	guint64 taken;  /* bytes before in.start */
 } in;
 
 /* Have that many bytes at in.start. FALSE: the bus is gone. */
@@ -397,42 +419,57 @@ static gboolean need(gsize len)
 		if (n <= 0)
 			return FALSE;
 		in.end += (gsize)n;
+		while (in.places->len < in.fds->len) {
+			guint64 place = in.taken + (in.end - in.start) - 1;
+
+			g_array_append_val(in.places, place);
+		}
 	}
 	return TRUE;
+}
+
+static void advance(gsize len)
+{
+	in.start += len;
+	in.taken += len;
 }
 
 static gboolean skip(gsize len)
 {
 	gsize here = MIN(len, in.end - in.start);
 
-	in.start += here;
+	advance(here);
 	for (len -= here; len; len -= here) {
 		here = MIN(len, CHUNK);
 		if (!need(here))
 			return FALSE;
-		in.start += here;
+		advance(here);
 	}
 	return TRUE;
 }
 
-/* The next descriptors, of a message that has `n`. */
-static GArray *take_descriptors(guint n)
+/* Those that came with the next `len` bytes or before, and with nothing later. */
+static GArray *take_descriptors(gsize len)
 {
 	GArray *taken = g_array_new(FALSE, FALSE, sizeof(int));
+	guint n = 0;
 
-	n = MIN(n, in.fds->len);
+	while (n < in.fds->len && g_array_index(in.places, guint64, n) < in.taken + len)
+		n++;
 	if (n) {
 		g_array_append_vals(taken, in.fds->data, n);
 		g_array_remove_range(in.fds, 0, n);
+		g_array_remove_range(in.places, 0, n);
 	}
 	return taken;
 }
 
-/* Of a message that did not say it. What belongs to a later one has come with its first bytes. */
+/* Of a message that was passed over. */
 static void drop_descriptors(void)
 {
-	if (in.start == in.end)
-		close_later(in.fds);
+	g_autoptr(GArray) left = take_descriptors(0);
+
+	close_later(left);
 }
 
 static void refuse(const Header *header, const char *name, const char *why)
@@ -516,8 +553,8 @@ static gboolean pass_message(void)
 		drop_descriptors();
 		return good;
 	}
-	fds = take_descriptors(header.descriptors);
-	if (!judge(&header, fds->len < header.descriptors, &call)) {
+	fds = take_descriptors(len);
+	if (!judge(&header, fds->len != header.descriptors, &call)) {
 		close_later(fds);
 		return skip(len);
 	}
@@ -531,7 +568,7 @@ static gboolean pass_message(void)
 			call->fds = g_unix_fd_list_new_from_array((const int *)fds->data,
 								  (int)fds->len);
 		wait_for_turn(call);
-		in.start += len;
+		advance(len);
 		return TRUE;
 	}
 	g_mutex_lock(&writing);
@@ -539,7 +576,7 @@ static gboolean pass_message(void)
 	g_mutex_unlock(&writing);
 	/* of an answer, from one whom ublkd has asked */
 	close_now(fds);
-	in.start += len;
+	advance(len);
 	return good;
 }
 
@@ -551,7 +588,8 @@ static gboolean pass_line(void)
 	do {
 		if (!need(1))
 			return FALSE;
-		byte = in.data[in.start++];
+		byte = in.data[in.start];
+		advance(1);
 		if (!send_all(gdbus_socket, &byte, 1, NULL))
 			return FALSE;
 	} while (byte != '\n');
@@ -561,6 +599,7 @@ static gboolean pass_line(void)
 static void run_from_bus(void)
 {
 	in.fds = g_array_new(FALSE, FALSE, sizeof(int));
+	in.places = g_array_new(FALSE, FALSE, sizeof(guint64));
 	in.size = CHUNK;
 	in.data = g_malloc(in.size);
 	while (need(1)) {
@@ -577,6 +616,18 @@ static void run_from_bus(void)
 }
 
 /* ---- what GDBus has read ---- */
+
+/*
+ * GDBus has thrown the message away (no such object or method, wrong arguments), in its thread,
+ * which must not be the one to close what is left in it.
+ */
+static void on_last_ref(gpointer unused, GObject *fds, gboolean is_last)
+{
+	if (!is_last)
+		return;
+	descriptor_close_list_later(G_UNIX_FD_LIST(fds), DESCRIPTOR_OF_NOBODY);
+	g_object_remove_toggle_ref(fds, on_last_ref, NULL);
+}
 
 static GDBusMessage *on_message(GDBusConnection *unused, GDBusMessage *message, gboolean incoming,
 				gpointer user_data)
@@ -600,6 +651,7 @@ static GDBusMessage *on_message(GDBusConnection *unused, GDBusMessage *message, 
 		/* a message that was received cannot be changed */
 		whole = g_dbus_message_copy(message, NULL);
 		g_dbus_message_set_unix_fd_list(whole, call->fds);
+		g_object_add_toggle_ref(G_OBJECT(call->fds), on_last_ref, NULL);
 		g_clear_object(&call->fds);
 		g_object_unref(message);
 	}
@@ -676,6 +728,9 @@ static int connect_to_bus(GError **error)
 		return -1;
 	fd = fcntl(g_socket_get_fd(g_socket_connection_get_socket(G_SOCKET_CONNECTION(stream))),
 		   F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno),
+			    "cannot keep the bus's socket: %s", g_strerror(errno));
 	if (fd < 0 || !g_unix_set_fd_nonblocking(fd, FALSE, error))
 		return -1;
 	return fd;

@@ -100,7 +100,7 @@ static Request *opening_end(Opening *opening)
 	g_clear_handle_id(&opening->readable, g_source_remove);
 	g_clear_handle_id(&opening->deadline, g_source_remove);
 	if (opening->socket >= 0)
-		close(opening->socket);
+		descriptor_close_later(opening->socket, request->device->uid);
 	descriptor_close_later(opening->fd, request->device->uid);
 	g_free(opening->unit);
 	g_free(opening);
@@ -235,53 +235,19 @@ static void fail_by_errno(Opening *opening, const char *answer)
 	}
 }
 
-/*
- * Take the descriptors of a message: what is not exactly one is closed. The padding of the control
- * data has room for a second one, so more than one can come whatever the room.
- */
-static void take_descriptor(Opening *opening, struct msghdr *message)
-{
-	uid_t user = opening->request->device->uid;
-
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
-		gsize n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (gsize i = 0; i < n; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
-			if (n == 1 && opening->fd < 0)
-				opening->fd = fd;
-			else
-				descriptor_close_later(fd, user);
-		}
-	}
-}
-
 static gboolean on_answer(gint socket, GIOCondition condition, gpointer user_data)
 {
 	Opening *opening = user_data;
-	/* the sender's credentials come first, as report_open() has asked for them */
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int))];
-	} control;
 	char answer[MAX_ANSWER + 1] = "";
-	struct iovec iov = { answer, MAX_ANSWER };
-	struct msghdr message = { .msg_iov = &iov,
-				  .msg_iovlen = 1,
-				  .msg_control = control.bytes,
-				  .msg_controllen = sizeof(control.bytes) };
-	ssize_t len = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	DescriptorMessage message;
+	ssize_t len = descriptor_receive(socket, answer, MAX_ANSWER, opening->request->device->uid,
+					 &message);
 
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
 		return G_SOURCE_CONTINUE;
 	opening->readable = 0;
 	/* also of an empty message, which else means the end */
-	if (len >= 0)
-		take_descriptor(opening, &message);
+	opening->fd = message.fd;
 	if (len <= 0)
 		fail(opening, UBLK_ERROR_KERNEL,
 		     "what was to open device %u for its owner ended (see `journalctl -u %s`)",
@@ -316,8 +282,11 @@ static gboolean on_deadline(gpointer user_data)
 static void on_started(const GError *error, gpointer user_data)
 {
 	for (GList *l = openings; error && l; l = l->next) {
-		if (l->data == user_data) {
-			request_fail(opening_end(l->data), g_error_copy(error));
+		Opening *opening = l->data;
+
+		/* with an answer to wait for, which comes or not; else the kernel is being asked */
+		if (opening == user_data && opening->readable) {
+			request_fail(opening_end(opening), g_error_copy(error));
 			return;
 		}
 	}

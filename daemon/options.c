@@ -29,7 +29,7 @@ typedef struct {
 
 #define OPT(member) G_STRUCT_OFFSET(Options, member)
 /* The methods of a device. */
-#define DEVICE (NONE | START | RESIZE | GIVE | TAKE)
+#define DEVICE (NONE | START | RESIZE | GIVE | TAKE | OPEN)
 /* The methods that take parameters. */
 #define PARAMETERS (ADD | START)
 

@@ -36,9 +36,8 @@ static void wait_end(Wait *wait, const struct ublk_limits *limits, pid_t pid, co
 		g_signal_handler_disconnect(wait->cancellable, wait->handler);
 		g_object_unref(wait->cancellable);
 	}
-	/* a socket: report_open() made it, or report_check_socket() looked */
 	if (channel < 0)
-		close(wait->fd);
+		descriptor_close_later(wait->fd, wait->uid);
 	wait->done(limits, pid, channel, error, wait->user_data);
 	g_free(wait);
 }
@@ -117,49 +116,35 @@ static gboolean on_readable(gint fd, GIOCondition condition, gpointer user_data)
 {
 	Wait *wait = user_data;
 	char text[MAX_REPORT + 1];
-	union {
-		struct cmsghdr align;
-		/*
-		 * room for credentials alone: descriptors that come along are dropped by the kernel
-		 */
-		char bytes[CMSG_SPACE(sizeof(struct ucred))];
-	} control;
-	struct iovec iov = { text, MAX_REPORT };
-	struct msghdr message = { .msg_iov = &iov,
-				  .msg_iovlen = 1,
-				  .msg_control = control.bytes,
-				  .msg_controllen = sizeof(control.bytes) };
+	DescriptorMessage message;
 	g_autoptr(GError) error = NULL;
-	struct ucred sender = { 0 };
 	ssize_t len;
 
-	len = recvmsg(wait->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	len = descriptor_receive(wait->fd, text, MAX_REPORT, wait->uid, &message);
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
 		return G_SOURCE_CONTINUE;
 	wait->readable = 0;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); len > 0 && c;
-	     c = CMSG_NXTHDR(&message, c))
-		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS &&
-		    c->cmsg_len >= CMSG_LEN(sizeof(sender)))
-			memcpy(&sender, CMSG_DATA(c), sizeof(sender));
+	/* a report brings none */
+	if (message.fd >= 0)
+		descriptor_close_later(message.fd, wait->uid);
 	if (len <= 0)
 		error = g_error_new_literal(
 			UBLK_ERROR, UBLK_ERROR_INVALID_STATE,
 			"the server ended before it was ready (its messages are in "
 			"the journal)");
-	else if (message.msg_flags & MSG_TRUNC)
+	else if (message.truncated)
 		error = g_error_new_literal(UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
 					    "the server's report is too long");
-	else if (sender.pid && sender.uid != wait->uid)
+	else if (message.sender.pid && message.sender.uid != wait->uid)
 		error = g_error_new(UBLK_ERROR, UBLK_ERROR_ACCESS_DENIED,
-				    "the report is from a process of user %u, not %u", sender.uid,
-				    wait->uid);
+				    "the report is from a process of user %u, not %u",
+				    message.sender.uid, wait->uid);
 	if (error) {
 		wait_end(wait, NULL, 0, error);
 		return G_SOURCE_REMOVE;
 	}
 	text[len] = '\0';
-	parse(wait, text, (gsize)len, sender.pid);
+	parse(wait, text, (gsize)len, message.sender.pid);
 	return G_SOURCE_REMOVE;
 }
 

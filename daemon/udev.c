@@ -54,16 +54,31 @@ static const char *node_name(enum ublk_node kind, guint32 dev_id, char name[UBLK
 	return ublk_node_path(kind, dev_id, name) + sizeof("/dev/") - 1;
 }
 
-static gboolean is_ready(const Wait *wait)
+/* What udev has noted about it; NULL: nothing. */
+static GUdevDevice *query(enum ublk_node kind, guint32 dev_id)
 {
 	char name[UBLK_NODE_PATH_MAX];
+
+	return g_udev_client_query_by_subsystem_and_name(
+		client, kind == UBLK_NODE_BLOCK ? "block" : "ublk-char",
+		node_name(kind, dev_id, name));
+}
+
+gboolean udev_knows_owner(enum ublk_node kind, guint32 dev_id, uid_t uid)
+{
+	g_autoptr(GUdevDevice) device = query(kind, dev_id);
+
+	return device && g_udev_device_has_property(device, "UBLK_OWNER_UID") &&
+	       g_udev_device_get_property_as_uint64(device, "UBLK_OWNER_UID") == uid;
+}
+
+static gboolean is_ready(const Wait *wait)
+{
 	struct ublk_node_owner owner;
 	g_autoptr(GUdevDevice) device = NULL;
 	int fd;
 
-	device = g_udev_client_query_by_subsystem_and_name(
-		client, wait->kind == UBLK_NODE_BLOCK ? "block" : "ublk-char",
-		node_name(wait->kind, wait->dev_id, name));
+	device = query(wait->kind, wait->dev_id);
 	if (!device || !g_udev_device_get_is_initialized(device))
 		return FALSE;
 	if (!g_udev_device_has_property(device, "UBLK_OWNER_UID"))

@@ -15,6 +15,12 @@ void udev_open(void);
 void udev_close(void);
 
 /*
+ * Whether the kernel told udev that this user is the device's owner. Of the number's last device,
+ * as long as udev has not seen the present one.
+ */
+gboolean udev_knows_owner(enum ublk_node kind, guint32 dev_id, uid_t uid);
+
+/*
  * To be called before the command that makes the kernel make a node, so that its removal is waited
  * for even when it comes before udev has told of its arrival; and to take that back when the
  * command failed.

@@ -621,6 +621,9 @@ static void test_resize(void)
 	unlink(file);
 }
 
+/* The device that was found, not the next that has its number. */
+#define CREATED_AT "'created-at': <uint64 1700000000000000>"
+
 static void test_open(void)
 {
 	mock_up();
@@ -637,17 +640,21 @@ static void test_open(void)
 		/* the command takes our place */
 		g_assert_cmpint(fails.status, ==, 42);
 		g_assert_cmpstr(mock.calls->str, ==,
-				"OpenBlockDevice {}\nOpenBlockDevice {'read-only': <true>}\n"
-				"OpenBlockDevice {}\n");
+				"OpenBlockDevice {" CREATED_AT "}\n"
+				"OpenBlockDevice {" CREATED_AT ", 'read-only': <true>}\n"
+				"OpenBlockDevice {" CREATED_AT "}\n");
 	}
 	{
 		auto_result none = run_client("open 17 -- true");
 		auto_result no_command = run_client("open work --");
 		auto_result no_program = run_client("open work -- /no/such/program");
+		auto_result no_program_2 = run_client("open --fd 2 work -- /no/such/program");
 
 		g_assert_cmpint(none.status, ==, 3);
 		g_assert_cmpint(no_command.status, ==, 2);
 		g_assert_cmpint(no_program.status, ==, 3);
+		g_assert_cmpint(no_program_2.status, ==, 3);
+		g_assert_nonnull(strstr(no_program_2.err, "/no/such/program"));
 		g_assert_nonnull(strstr(no_program.err, "/no/such/program"));
 	}
 	mock.error = UBLK_BUS_ERROR_ACCESS_DENIED;
