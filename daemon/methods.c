@@ -179,8 +179,8 @@ static const RequestMethod method_start = { "start", OPTIONS_START, check_start,
 static const RequestMethod method_stop = { "stop", OPTIONS_NONE, check_live, act_stop };
 static const RequestMethod method_delete = { "delete", OPTIONS_NONE, NULL, act_delete };
 static const RequestMethod method_resize = { "resize", OPTIONS_RESIZE, check_resize, act_resize };
-static const RequestMethod method_get_backing_file = { "read the backing file of", OPTIONS_NONE,
-						       NULL, act_get_backing_file };
+static const RequestMethod method_get_backing_file = { "read the backing file", OPTIONS_NONE, NULL,
+						       act_get_backing_file };
 static const RequestMethod method_register_buffer = { "register memory", OPTIONS_REGISTER_BUFFER,
 						      buffers_check, buffers_register };
 static const RequestMethod method_unregister_buffer = { "unregister memory",
