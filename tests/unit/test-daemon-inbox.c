@@ -6,6 +6,7 @@
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@ static int bus_end = -1; /* the bus's end of ublkd's connection */
 static GDBusConnection *connection;
 static GPtrArray *callers; /* who called, in the order that the calls were answered in */
 static guint descriptors;  /* that came with the last call */
+static GHashTable *files;  /* sender → the inode of the descriptor of its last call, NULL: none */
 static guint signals;
 
 /* ---- a bus with one client ---- */
@@ -157,9 +159,13 @@ static void on_call(GDBusConnection *bus, const char *sender, const char *path,
 {
 	GDBusMessage *message = g_dbus_method_invocation_get_message(invocation);
 	GUnixFDList *list = g_dbus_message_get_unix_fd_list(message);
+	struct stat status = { 0 };
 
 	g_ptr_array_add(callers, g_strdup(sender));
 	descriptors = list ? (guint)g_unix_fd_list_get_length(list) : 0;
+	if (descriptors)
+		g_assert_cmpint(fstat(g_unix_fd_list_peek_fds(list, NULL)[0], &status), ==, 0);
+	g_hash_table_insert(files, g_strdup(sender), GSIZE_TO_POINTER(status.st_ino));
 	g_object_unref(invocation);
 }
 
@@ -213,6 +219,7 @@ static void open_once(void)
 					   NULL, G_DBUS_SIGNAL_FLAGS_NO_MATCH_RULE, on_signal, NULL,
 					   NULL);
 	callers = g_ptr_array_new_with_free_func(g_free);
+	files = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 }
 
 static void begin(void)
@@ -285,6 +292,47 @@ static void hands_on_descriptors(void)
 	close(fds[1]);
 }
 
+/* One that is passed over for its header alone, and long enough to be read in several pieces. */
+static void call_with_large_header(const char *sender, gsize size, int fd)
+{
+	g_autofree char *name = g_strnfill(20000, 'x');
+	g_autofree char *path = g_strconcat("/", name, NULL);
+	g_autofree char *text = g_strnfill(size, 'x');
+	g_autoptr(GDBusMessage) message =
+		g_dbus_message_new_method_call(UBLKD, path, "org.test.Interface", "Method");
+
+	g_dbus_message_set_body(message, g_variant_new("(s)", text));
+	send_message(message, sender, fd);
+}
+
+/* Whatever lies between them: each call has its own descriptor, or none, and nobody has another's.
+ */
+static void gives_nobody_anothers_descriptor(void)
+{
+	guint n = 0;
+	int theirs[2], own[2];
+	struct stat status;
+
+	begin();
+	g_assert_cmpint(pipe(theirs), ==, 0);
+	g_assert_cmpint(pipe(own), ==, 0);
+	g_assert_cmpint(fstat(own[0], &status), ==, 0);
+	for (gsize size = 20000; size < 140000; size += 1500) {
+		call_with_large_header(":1.9", size, theirs[0]);
+		call(":1.1", 10, own[0]);
+		call_with_large_header(":1.9", size + 700, theirs[0]);
+		call(":1.9", 10, -1);
+		wait_for_calls(n += 2);
+		g_assert_true(g_hash_table_lookup(files, ":1.1") ==
+			      GSIZE_TO_POINTER(status.st_ino));
+		g_assert_null(g_hash_table_lookup(files, ":1.9"));
+	}
+	for (int i = 0; i < 2; i++) {
+		close(theirs[i]);
+		close(own[i]);
+	}
+}
+
 static void send_signal(const char *destination)
 {
 	g_autoptr(GDBusMessage)
@@ -330,6 +378,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/inbox/takes-turns", takes_turns);
 	g_test_add_func("/inbox/refuses-large-calls", refuses_large_calls);
 	g_test_add_func("/inbox/hands-on-descriptors", hands_on_descriptors);
+	g_test_add_func("/inbox/gives-nobody-anothers-descriptor",
+			gives_nobody_anothers_descriptor);
 	g_test_add_func("/inbox/drops-signals-to-ublkd-alone", drops_signals_to_ublkd_alone);
 	g_test_add_func("/inbox/sends-all-before-the-end", sends_all_before_the_end);
 	return g_test_run();
