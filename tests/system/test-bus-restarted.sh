@@ -14,8 +14,9 @@ read -r created <&"${creator[0]}"
 n=${created#*/devices/}
 n=${n%%\'*}
 
-# What else of the system hangs on the bus is not this test's.
-at_exit systemctl try-restart systemd-logind polkit
+# What else of the system hangs on the bus is not this test's. A user's systemd never connects again, and can make no scope from then
+# on, which rootless podman wants.
+at_exit systemctl try-restart systemd-logind polkit 'user@*.service'
 systemctl kill -s KILL dbus.service
 assert_works alice "$mine"
 wait_until 60 _ublkd_answers || fail "ublkd is not back"
