@@ -12,7 +12,8 @@ open_and() { # USER OPTIONS COMMAND
 	as "$1" "$BUS_CALL" --exec "$3" "$n" OpenBlockDevice "($2,)"
 }
 read='dd bs=4096 count=1 status=none <&9 | tr -d "\\000"; echo'
-write='echo written | dd bs=4096 seek=1 conv=sync,fsync status=none >&9'
+# Where the reading ended: the descriptor has one position.
+write='echo written | dd bs=4096 conv=sync,fsync status=none >&9'
 
 output=$(open_and alice '@a{sv} {}' "$read; $write")
 grep -qF "the first sector of a disk of alice" <<< "$output" || fail "alice reads '$output'"

@@ -37,6 +37,14 @@ as alice chmod 0 "/dev/ublkc$n"
 kill -KILL "$pid"
 wait_until 5 _is_gone "$n" || assert_gone "$n"
 
+# Nor with the node given to one of her subordinate ids, as containers can: it is not somebody else's device for that.
+to_subordinate="unshare --user --map-root-user --map-auto chown 1"
+add
+as alice $to_subordinate "/dev/ublkc$n"
+assert_eq "$(stat -c %u "/dev/ublkc$n")" 100000 "the owner of the node"
+kill -KILL "$pid"
+wait_until 10 _is_gone "$n" || assert_gone "$n"
+
 # A restarted ublkd takes it over all the same, at once, and so does the one after that, which finds the node taken from its owner. So
 # with a node that was given to another group.
 _is_live() {
@@ -47,7 +55,7 @@ restart() { # WHAT
 	# udev's limit is longer.
 	wait_until 40 _is_live || fail "$1: the device is not taken over: $(property "$n" State)"
 }
-for change in "chmod 0" "chgrp ublk"; do
+for change in "chmod 0" "chgrp ublk" "$to_subordinate"; do
 	add
 	as alice $change "/dev/ublkc$n"
 	restart "$change"

@@ -4,7 +4,6 @@
 # without a flood), and ublkd's memory and descriptors stay bounded. The floods: calls on one connection and on many, calls that
 # want no answer, connections that make a device and leave, password dialogs that nobody answers.
 # The flooder's own program has the lowest priority: what it takes of the processors itself is not ublkd's to limit.
-# timeout: 600
 . "$(dirname "$0")/devices.sh"
 
 polkit_rule 10-ublk-test <<'E'
