@@ -149,8 +149,7 @@ static gboolean on_readable(gint fd, GIOCondition condition, gpointer user_data)
 
 	len = descriptor_receive(fd, text, MAX_ANSWER, channel->uid, &message);
 	/* an answer brings none */
-	if (len >= 0 && message.fd >= 0)
-		descriptor_close_later(message.fd, channel->uid);
+	descriptor_close_later(message.fd, channel->uid);
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
 		return G_SOURCE_CONTINUE;
 	channel->readable = 0;

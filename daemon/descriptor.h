@@ -16,6 +16,7 @@
  * block device waits until that is written back. So descriptors from the bus are never closed in
  * the main loop, and neither are sockets that a user can write to: what is unread in them goes with
  * them.
+ * Below 0 it is none, and nothing is done.
  */
 void descriptor_close_later(int fd, uid_t user);
 

@@ -436,14 +436,14 @@ static void advance(gsize len)
 
 static gboolean skip(gsize len)
 {
-	gsize here = MIN(len, in.end - in.start);
+	while (len) {
+		gsize here;
 
-	advance(here);
-	for (len -= here; len; len -= here) {
-		here = MIN(len, CHUNK);
-		if (!need(here))
+		if (!need(1))
 			return FALSE;
+		here = MIN(len, in.end - in.start);
 		advance(here);
+		len -= here;
 	}
 	return TRUE;
 }
@@ -540,19 +540,14 @@ static gboolean pass_message(void)
 	if (!need(FIXED) || !parse_fixed(in.data + in.start, &header))
 		return FALSE;
 	len = FIXED + header.fields + header.body;
-	if (header.fields > MAX_FIELDS) {
-		good = skip(len);
-		drop_descriptors();
-		return good;
-	}
+	/* what came with a message that is passed over run_from_bus() drops */
+	if (header.fields > MAX_FIELDS)
+		return skip(len);
 	if (!need(FIXED + header.fields))
 		return FALSE;
 	fixed = in.data + in.start;
-	if (!parse_fields(fixed + FIXED, header.fields, fixed[0] == 'B', &header)) {
-		good = skip(len);
-		drop_descriptors();
-		return good;
-	}
+	if (!parse_fields(fixed + FIXED, header.fields, fixed[0] == 'B', &header))
+		return skip(len);
 	fds = take_descriptors(len);
 	if (!judge(&header, fds->len != header.descriptors, &call)) {
 		close_later(fds);

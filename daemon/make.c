@@ -508,10 +508,8 @@ static Make *make_new(Request *request, Device *device)
 
 static void make_free(Make *make)
 {
-	if (make->report_fd >= 0)
-		descriptor_close_later(make->report_fd, make->device->uid);
-	if (make->channel >= 0)
-		descriptor_close_later(make->channel, make->device->uid);
+	descriptor_close_later(make->report_fd, make->device->uid);
+	descriptor_close_later(make->channel, make->device->uid);
 	job_clear(&make->job);
 	device_unref(make->device);
 	g_free(make);

@@ -99,8 +99,7 @@ static Request *opening_end(Opening *opening)
 	openings = g_list_remove(openings, opening);
 	g_clear_handle_id(&opening->readable, g_source_remove);
 	g_clear_handle_id(&opening->deadline, g_source_remove);
-	if (opening->socket >= 0)
-		descriptor_close_later(opening->socket, request->device->uid);
+	descriptor_close_later(opening->socket, request->device->uid);
 	descriptor_close_later(opening->fd, request->device->uid);
 	g_free(opening->unit);
 	g_free(opening);

@@ -125,8 +125,7 @@ static gboolean on_readable(gint fd, GIOCondition condition, gpointer user_data)
 		return G_SOURCE_CONTINUE;
 	wait->readable = 0;
 	/* a report brings none */
-	if (message.fd >= 0)
-		descriptor_close_later(message.fd, wait->uid);
+	descriptor_close_later(message.fd, wait->uid);
 	if (len <= 0)
 		error = g_error_new_literal(
 			UBLK_ERROR, UBLK_ERROR_INVALID_STATE,
