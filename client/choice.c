@@ -83,12 +83,8 @@ int choice_run(const struct verb *verb, const char *method, int argc, char **arg
 	for (guint i = 0; i < chosen->len; i++) {
 		const Device *device = chosen->pdata[i];
 		g_autoptr(GError) failure = NULL;
-		GVariantBuilder options;
 
-		g_variant_builder_init(&options, G_VARIANT_TYPE_VARDICT);
-		device_add_identity(device, &options);
-		if (bus_call_device(bus, device->path, method, g_variant_new("(a{sv})", &options),
-				    NULL, &failure))
+		if (device_call(bus, device, method, &failure))
 			continue;
 		/* Gone by itself while we were about it: for --all that is as good. */
 		if (all && errors_get_exit_code(failure) == EXIT_CODE_NOT_FOUND)

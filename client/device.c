@@ -122,6 +122,16 @@ void device_add_identity(const Device *device, GVariantBuilder *options)
 				      g_variant_new_uint64(device->created_at));
 }
 
+gboolean device_call(Bus *bus, const Device *device, const char *method, GError **error)
+{
+	GVariantBuilder options;
+
+	g_variant_builder_init(&options, G_VARIANT_TYPE_VARDICT);
+	device_add_identity(device, &options);
+	return bus_call_device(bus, device->path, method, g_variant_new("(a{sv})", &options), NULL,
+			       error);
+}
+
 char *device_get_backing_file(Bus *bus, const Device *device, GError **error)
 {
 	g_autoptr(GVariant) reply =

@@ -55,5 +55,9 @@ char *device_get_backing_file(Bus *bus, const Device *device, GError **error);
  */
 void device_add_identity(const Device *device, GVariantBuilder *options);
 
+/* Call a method that has no options of its own, of this device and not of the next with its number.
+ */
+gboolean device_call(Bus *bus, const Device *device, const char *method, GError **error);
+
 /* /dev/ublkbN of the object /org/ublk1/devices/N. */
 char *device_get_node(const char *path);

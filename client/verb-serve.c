@@ -156,12 +156,8 @@ static ServerProcess *start_server(Bus *bus, const Device *device, const MakeOpt
 static void delete_device(Bus *bus, const Device *device, GError **error)
 {
 	g_autoptr(GError) failure = NULL;
-	GVariantBuilder options;
 
-	g_variant_builder_init(&options, G_VARIANT_TYPE_VARDICT);
-	device_add_identity(device, &options);
-	if (bus_call_device(bus, device->path, "Delete", g_variant_new("(a{sv})", &options), NULL,
-			    &failure))
+	if (device_call(bus, device, "Delete", &failure))
 		return;
 	/* Somebody else, or ublkd when it saw the server leave, was quicker: that is what we
 	 * wanted. */

@@ -3,7 +3,7 @@
 # ublkd, which a TAB should not start.
 
 _ublk_client() {
-	local current=$2 before=$3 verb=${COMP_WORDS[1]} name arguments option short argument link device
+	local current=$2 before=$3 verb=${COMP_WORDS[1]} options name arguments option short argument link device
 	COMPREPLY=()
 
 	if [ "$COMP_CWORD" = 1 ]; then
@@ -15,6 +15,7 @@ _ublk_client() {
 	=) current= ;;
 	*) [ "$before" != = ] || before=${COMP_WORDS[COMP_CWORD - 2]} ;;
 	esac
+	options=$(ublk-client --complete options "$verb" 2>/dev/null)
 	# A tab is white space to `read`, which would drop an empty column.
 	while IFS=$'\x1f' read -r option short argument _; do
 		if [ "$before" = "$option" ] || [ -n "$short" -a "$before" = "$short" ]; then
@@ -28,10 +29,10 @@ _ublk_client() {
 			esac
 			return
 		fi
-	done < <(ublk-client --complete options "$verb" 2>/dev/null | tr '\t' '\037')
+	done <<< "${options//$'\t'/$'\x1f'}"
 	case $current in
 	-*)
-		COMPREPLY=($(compgen -W "$(ublk-client --complete options "$verb" 2>/dev/null | cut -f1)" -- "$current"))
+		COMPREPLY=($(compgen -W "$(cut -f1 <<< "$options")" -- "$current"))
 		return
 		;;
 	esac

@@ -18,7 +18,8 @@ function __ublk_client_candidates
         set before (string split -m1 = -- $current)[1]
         set start $before=
     end
-    for line in (ublk-client --complete options $verb 2>/dev/null)
+    set -l options (ublk-client --complete options $verb 2>/dev/null)
+    for line in $options
         set -l columns (string split \t -- $line)
         if test -n "$columns[3]"; and contains -- $before $columns[1..2]
             switch $columns[3]
@@ -37,7 +38,7 @@ function __ublk_client_candidates
         end
     end
     if string match -q -- '-*' $current
-        ublk-client --complete options $verb 2>/dev/null | cut -f1,4
+        printf '%s\n' $options | cut -f1,4
         return
     end
     for line in (ublk-client --complete verbs 2>/dev/null)
