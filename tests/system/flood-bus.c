@@ -85,18 +85,24 @@ static GDBusMessage *make_call(guint turn)
 
 static void fill(Flooder *flooder);
 
-static void on_answer(GObject *source, GAsyncResult *result, gpointer user_data)
+/* An answer has come, of whatever kind. */
+static void count_answer(GObject *source, GAsyncResult *result)
 {
-	Flooder *flooder = user_data;
 	g_autoptr(GError) error = NULL;
 	g_autoptr(GDBusMessage) reply = g_dbus_connection_send_message_with_reply_finish(
 		G_DBUS_CONNECTION(source), result, &error);
 
 	if (!reply)
 		die("%s", error->message);
-	if (g_dbus_message_get_message_type(reply) == G_DBUS_MESSAGE_TYPE_ERROR)
-		refused++;
 	answered++;
+	refused += g_dbus_message_get_message_type(reply) == G_DBUS_MESSAGE_TYPE_ERROR;
+}
+
+static void on_answer(GObject *source, GAsyncResult *result, gpointer user_data)
+{
+	Flooder *flooder = user_data;
+
+	count_answer(source, result);
 	flooder->under_way--;
 	fill(flooder);
 }
@@ -195,16 +201,8 @@ static void ask(Flooder *flooder);
 
 static void on_asked(GObject *source, GAsyncResult *result, gpointer user_data)
 {
-	Flooder *flooder = user_data;
-	g_autoptr(GError) error = NULL;
-	g_autoptr(GDBusMessage) reply = g_dbus_connection_send_message_with_reply_finish(
-		G_DBUS_CONNECTION(source), result, &error);
-
-	if (!reply)
-		die("%s", error->message);
-	answered++;
-	refused += g_dbus_message_get_message_type(reply) == G_DBUS_MESSAGE_TYPE_ERROR;
-	ask(flooder);
+	count_answer(source, result);
+	ask(user_data);
 }
 
 static void ask(Flooder *flooder)
