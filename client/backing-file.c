@@ -70,8 +70,7 @@ gboolean backing_file_get_size(const BackingFile *file, guint64 *size, GError **
 	return FALSE;
 }
 
-/* Whether some other program has locked it, as each server does; TRUE where nobody can tell. */
-static gboolean is_in_use(int fd)
+gboolean backing_file_is_locked(int fd)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
@@ -96,7 +95,7 @@ gboolean backing_file_grow(BackingFile *file, guint64 size, GError **error)
 	file->before = file->after = (guint64)st.st_size;
 	if (file->before >= size)
 		return TRUE;
-	if (!is_in_use(file->fd)) {
+	if (!backing_file_is_locked(file->fd)) {
 		g_set_error(error, CLIENT_ERROR, EXIT_CODE_FAILURE,
 			    "%s is not the file of this device: no program uses it, so it was put "
 			    "there after the device was made",

@@ -26,6 +26,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(BackingFile, backing_file_free)
 gboolean backing_file_get_size(const BackingFile *file, guint64 *size, GError **error);
 
 /*
+ * Whether some other program has locked the file, as each server does; TRUE where nobody can tell.
+ * May be called in a signal handler.
+ */
+gboolean backing_file_is_locked(int fd);
+
+/*
  * Make a regular file as large as @size, with a hole at its end; one that is large enough stays as
  * it is. Refused is a file that no program has locked, as a device's server has its own: it is not
  * the device's (any more), whatever its name.

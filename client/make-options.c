@@ -11,16 +11,21 @@
 #include "parse.h"
 #include "ublk-dbus.h"
 
+#define SECTOR_SIZE 512
+
 enum kind {
 	TARGET,
 	FILE_NAME,
 	TEXT,
-	NUMBER, /* u */
-	SIZE32, /* u, bytes */
-	SIZE64, /* t, bytes */
-	MASK,   /* t, decimal or 0x… */
-	TRUTH,  /* b, true by being there */
-	FALSITY /* b, false by being there */
+	NUMBER,  /* u */
+	SIZE32,  /* u, bytes */
+	SIZE64,  /* t, bytes */
+	MASK,    /* t, decimal or 0x… */
+	TRUTH,   /* b, true by being there */
+	FALSITY, /* b, false by being there */
+	/* No keys: what we do ourselves, before anybody is asked for a device. */
+	CREATE,
+	PREALLOCATE
 };
 
 /*
@@ -42,6 +47,10 @@ static const struct option {
 	{ "target", 't', TARGET, NULL, STAGE_NONE, "TARGET",
 	  "What serves it: loop (a file or block device) or null" },
 	{ "file", 'f', FILE_NAME, UBLK_OPT_FILE, STAGE_NONE, "FILE", "The backing file of loop" },
+	{ "create", 0, CREATE, NULL, STAGE_NONE, "SIZE",
+	  "Make that file, which must not exist yet, so large" },
+	{ "preallocate", 0, PREALLOCATE, NULL, STAGE_NONE, NULL,
+	  "Reserve the new file's room on the disk, now" },
 	{ "name", 0, TEXT, UBLK_OPT_NAME, STAGE_CREATE, "NAME",
 	  "A name, unique among your devices (default: ublkN)" },
 	{ "id", 'n', NUMBER, UBLK_OPT_ID, STAGE_CREATE, "ID",
@@ -190,6 +199,8 @@ static GVariant *parse_value(const struct option *option, const char *text, GErr
 		return g_variant_new_boolean(FALSE);
 	case TARGET:
 	case FILE_NAME:
+	case CREATE:
+	case PREALLOCATE:
 		break;
 	}
 	g_assert_not_reached();
@@ -215,6 +226,16 @@ static gboolean parse_option(const char *name, const char *text, gpointer data, 
 		g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE, "%s takes no value, “%s”", name,
 			    text);
 		return FALSE;
+	}
+	if (option->kind == PREALLOCATE) {
+		options->preallocate = TRUE;
+		return TRUE;
+	}
+	if (option->kind == CREATE) {
+		options->create = parse_size(text, G_MAXINT64, &options->new_size, error);
+		if (!options->create)
+			g_prefix_error(error, "%s: ", name);
+		return options->create;
 	}
 	value = parse_value(option, text, error);
 	if (!value) {
@@ -248,6 +269,7 @@ MakeOptions *make_options_new(void)
 
 void make_options_free(MakeOptions *options)
 {
+	g_clear_pointer(&options->new_file, new_file_free);
 	g_hash_table_unref(options->values);
 	g_free(options->target);
 	g_free(options->file);
@@ -308,6 +330,21 @@ static gboolean check_file(const MakeOptions *options, GError **error)
 	return TRUE;
 }
 
+static gboolean check_create(const MakeOptions *options, GError **error)
+{
+	const char *what = NULL;
+
+	if (strcmp(options->target, "loop") != 0)
+		what = "only loop has a file";
+	else if (is_read_only(options))
+		what = "a new file that is --read-only would stay empty";
+	else if (options->new_size == 0 || options->new_size % SECTOR_SIZE != 0)
+		what = "a device's size is a multiple of its sectors' 512 bytes";
+	if (what)
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE, "--create: %s", what);
+	return what == NULL;
+}
+
 gboolean make_options_check(const MakeOptions *options, GError **error)
 {
 	if (!options->target) {
@@ -324,7 +361,34 @@ gboolean make_options_check(const MakeOptions *options, GError **error)
 		g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE, "-t null needs --size SIZE");
 		return FALSE;
 	}
+	if (options->preallocate && !options->create) {
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE,
+			    "--preallocate is for the file that --create SIZE makes");
+		return FALSE;
+	}
+	if (options->create)
+		return check_create(options, error);
 	return !options->file || check_file(options, error);
+}
+
+gboolean make_options_create_file(MakeOptions *options, GError **error)
+{
+	if (!options->create)
+		return TRUE;
+	options->new_file =
+		new_file_create(options->file, options->new_size, options->preallocate, error);
+	return options->new_file != NULL;
+}
+
+void make_options_settle_file(MakeOptions *options, const GError *failure)
+{
+	NewFile *file = options->new_file;
+
+	if (file && !failure)
+		new_file_keep(file);
+	else if (file && g_dbus_error_is_remote_error(failure) &&
+		 errors_get_exit_code(failure) != EXIT_CODE_TIMEOUT)
+		new_file_remove(file);
 }
 
 /* The values of the options of one stage, or of all (STAGE_NONE). */

@@ -7,6 +7,7 @@
 
 #include <gio/gunixfdlist.h>
 
+#include "new-file.h"
 #include "verbs.h"
 
 typedef struct make_options {
@@ -15,6 +16,10 @@ typedef struct make_options {
 	char *target;
 	/* The backing file's absolute path: any bytes, as file names are. NULL: none. */
 	char *file;
+	/* --create: that file is to be made, of new_size bytes. */
+	gboolean create, preallocate;
+	guint64 new_size;
+	NewFile *new_file; /* since it is made; NULL: none */
 } MakeOptions;
 
 MakeOptions *make_options_new(void);
@@ -32,6 +37,14 @@ const GOptionEntry *make_options_get_entries(void);
  * it will be needed, contradictions. Better to hear that before a password is asked for.
  */
 gboolean make_options_check(const MakeOptions *options, GError **error);
+
+/*
+ * Make the file that --create wants, if it does, and say at last what became of the device: it
+ * stays only where there is one, or nobody knows (@failure, as bus_call() set it, may be a
+ * timeout).
+ */
+gboolean make_options_create_file(MakeOptions *options, GError **error);
+void make_options_settle_file(MakeOptions *options, const GError *failure);
 
 /*
  * AddDevice's dictionary; floating. A file whose name D-Bus cannot carry, since it is not UTF-8, is

@@ -24,7 +24,7 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 	    !make_options_check(options, error))
 		return EXIT_CODE_USAGE;
 	bus = bus_connect(ask_password, error);
-	if (!bus)
+	if (!bus || !make_options_create_file(options, error))
 		return EXIT_CODE_FAILURE;
 	dictionary = make_options_build_add(options, fds, error);
 	if (!dictionary)
@@ -32,6 +32,7 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 	reply = bus_call(bus, UBLK_BUS_MANAGER_PATH, UBLK_BUS_MANAGER_INTERFACE, "AddDevice",
 			 g_variant_new("(s@a{sv})", options->target, dictionary), "(o)", fds, NULL,
 			 error);
+	make_options_settle_file(options, reply ? NULL : *error);
 	if (!reply)
 		return EXIT_CODE_FAILURE;
 
@@ -50,6 +51,7 @@ const struct verb verb_add = {
 		       "\n"
 		       "Examples:\n"
 		       "  ublk-client add -t loop -f disk.img\n"
+		       "  ublk-client add -t loop -f new.img --create 10G\n"
 		       "  ublk-client add -t loop -f /srv/debian.iso --read-only --name debian\n"
 		       "  dev=$(ublk-client add -t null --size 10G -q 4 -d 64)",
 	.creates = TRUE,

@@ -211,8 +211,7 @@ static void wait_for_end(struct serving *serving)
 		g_source_remove(child);
 }
 
-static int serve(Bus *bus, const char *path, const MakeOptions *options, int char_fd,
-		 GError **error)
+static int serve(Bus *bus, const char *path, MakeOptions *options, int char_fd, GError **error)
 {
 	g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
 	g_autoptr(Device) device = device_get(bus, path, error);
@@ -221,6 +220,7 @@ static int serve(Bus *bus, const char *path, const MakeOptions *options, int cha
 	g_autofree char *node = device_get_node(path);
 	struct serving serving = { .loop = loop, .process = process };
 
+	make_options_settle_file(options, process ? NULL : *error);
 	if (!process) {
 		/* What was created and is not known goes when we leave the bus. */
 		if (device)
@@ -264,7 +264,9 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 	    !make_options_check(options, error))
 		return EXIT_CODE_USAGE;
 	bus = bus_connect(ask_password, error);
-	path = bus ? create_device(bus, options, &char_fd, error) : NULL;
+	if (!bus || !make_options_create_file(options, error))
+		return EXIT_CODE_FAILURE;
+	path = create_device(bus, options, &char_fd, error);
 	if (!path)
 		return EXIT_CODE_FAILURE;
 	return serve(bus, path, options, char_fd, error);

@@ -401,6 +401,50 @@ static void test_add(void)
 	mock_down();
 }
 
+static void test_create(void)
+{
+	g_autofree char *folder = g_dir_make_tmp("ublk-create-XXXXXX", NULL);
+	g_autofree char *path = g_build_filename(folder, "new.img", NULL);
+	g_autofree char *line = g_strdup_printf("add -t loop -f %s --create 1M", path);
+	struct stat st;
+
+	mock_up();
+	mock.error = UBLK_BUS_ERROR_LIMIT_EXCEEDED;
+	{
+		auto_result refused = run_client(line);
+
+		g_assert_cmpint(refused.status, ==, 5);
+		g_assert_nonnull(strstr(mock.calls->str, path));
+		g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
+	}
+	mock.error = NULL;
+	{
+		auto_result made = run_client(line);
+
+		g_assert_cmpint(made.status, ==, 0);
+		g_assert_cmpint(g_stat(path, &st), ==, 0);
+		g_assert_cmpint(st.st_size, ==, 1 << 20);
+	}
+	/* The bar is for terminals: nothing but the path here. */
+	g_assert_cmpint(g_unlink(path), ==, 0);
+	{
+		g_autofree char *reserving = g_strconcat(line, " --preallocate", NULL);
+		auto_result made = run_client(reserving);
+		auto_result again = run_client(reserving);
+
+		g_assert_cmpint(made.status, ==, 0);
+		g_assert_cmpstr(made.out, ==, "/dev/ublkb4\n");
+		g_assert_cmpstr(made.err, ==, "");
+		g_assert_cmpint(again.status, ==, 5);
+		g_assert_nonnull(strstr(again.err, "exists already"));
+		g_assert_cmpint(g_stat(path, &st), ==, 0);
+		g_assert_cmpint(st.st_blocks, >=, 2048);
+	}
+	g_assert_cmpint(g_unlink(path), ==, 0);
+	g_assert_cmpint(g_rmdir(folder), ==, 0);
+	mock_down();
+}
+
 static void test_errors(void)
 {
 	static const struct {
@@ -978,6 +1022,7 @@ int main(int argc, char **argv)
 
 	g_test_add_func("/client/verbs/absent", test_absent);
 	g_test_add_func("/client/verbs/add", test_add);
+	g_test_add_func("/client/verbs/create", test_create);
 	g_test_add_func("/client/verbs/errors", test_errors);
 	g_test_add_func("/client/verbs/list", test_list);
 	g_test_add_func("/client/verbs/info", test_info);

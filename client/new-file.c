@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "new-file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "backing-file.h"
+#include "errors.h"
+#include "output.h"
+#include "progress.h"
+
+/* Between two looks at the clock, and what a signal may have to wait for. */
+#define STEP_SIZE   (64 << 20)
+#define ZEROES_SIZE (1 << 20)
+
+struct new_file {
+	char *path;
+	int fd;
+};
+
+static const int fatal_signals[] = { SIGINT, SIGTERM, SIGHUP };
+
+/* What on_fatal_signal() removes, or NULL. */
+static NewFile *volatile pending;
+
+/* Somebody may have put another file there meanwhile: that one is not ours. */
+static gboolean is_in_place(const NewFile *file)
+{
+	struct stat ours, there;
+
+	return fstat(file->fd, &ours) == 0 && lstat(file->path, &there) == 0 &&
+	       ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+}
+
+/* Only what a signal handler may call. The signal's old disposition is in force again: it ends us.
+ */
+static void on_fatal_signal(int signal)
+{
+	NewFile *file = pending;
+
+	if (file && !backing_file_is_locked(file->fd) && is_in_place(file))
+		unlink(file->path);
+	raise(signal);
+}
+
+static void catch_signals(NewFile *file)
+{
+	struct sigaction catch = { .sa_handler = on_fatal_signal, .sa_flags = SA_RESETHAND };
+	struct sigaction before;
+
+	pending = file;
+	/* What nohup, or a shell's &, has switched off stays off. */
+	for (gsize i = 0; i < G_N_ELEMENTS(fatal_signals); i++)
+		if (sigaction(fatal_signals[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
+			sigaction(fatal_signals[i], &catch, NULL);
+}
+
+static void release_signals(void)
+{
+	struct sigaction present;
+
+	for (gsize i = 0; i < G_N_ELEMENTS(fatal_signals); i++)
+		if (sigaction(fatal_signals[i], NULL, &present) == 0 &&
+		    present.sa_handler == on_fatal_signal)
+			signal(fatal_signals[i], SIG_DFL);
+	pending = NULL;
+}
+
+static gboolean fail_errno(const NewFile *file, int saved, GError **error)
+{
+	g_set_error(error, CLIENT_ERROR, saved == ENOENT ? EXIT_CODE_NOT_FOUND : EXIT_CODE_FAILURE,
+		    "cannot make %s: %s", file->path, g_strerror(saved));
+	return FALSE;
+}
+
+/* @free: bytes that were there before. */
+static gboolean fail_full(const NewFile *file, guint64 size, guint64 free, GError **error)
+{
+	g_autofree char *wanted = output_format_size(size);
+	g_autofree char *has = output_format_size(free);
+
+	g_set_error(error, CLIENT_ERROR, EXIT_CODE_FAILURE,
+		    "there is no room for %s: its file system has %s free, and --preallocate "
+		    "reserves %s; without it room is taken when it is written to",
+		    file->path, has, wanted);
+	return FALSE;
+}
+
+/* Where the file system knows no fallocate(). */
+static int write_zeroes(int fd, guint64 offset, guint64 length)
+{
+	g_autofree char *zeroes = g_malloc0(ZEROES_SIZE);
+
+	while (length > 0) {
+		gssize written = pwrite(fd, zeroes, MIN(length, ZEROES_SIZE), (off_t)offset);
+
+		if (written < 0 && errno != EINTR)
+			return -1;
+		if (written > 0) {
+			offset += written;
+			length -= written;
+		}
+	}
+	return 0;
+}
+
+static int reserve_step(int fd, guint64 offset, guint64 length)
+{
+	int result;
+
+	do
+		result = fallocate(fd, 0, (off_t)offset, (off_t)length);
+	while (result < 0 && errno == EINTR);
+	return result < 0 && errno == EOPNOTSUPP ? write_zeroes(fd, offset, length) : result;
+}
+
+static gboolean reserve(const NewFile *file, guint64 size, GError **error)
+{
+	struct statvfs fs;
+	guint64 room = fstatvfs(file->fd, &fs) == 0 ? (guint64)fs.f_bavail * fs.f_frsize : size;
+	Progress progress;
+
+	/* Everybody's disk is not filled to the brim first. */
+	if (room < size)
+		return fail_full(file, size, room, error);
+	progress_begin(&progress, size);
+	for (guint64 done = 0; done < size; done += STEP_SIZE) {
+		progress_show(&progress, done);
+		if (reserve_step(file->fd, done, MIN(size - done, STEP_SIZE)) == 0)
+			continue;
+		progress_end(&progress);
+		if (errno == ENOSPC || errno == EDQUOT)
+			return fail_full(file, size, room, error);
+		return fail_errno(file, errno, error);
+	}
+	progress_end(&progress);
+	return TRUE;
+}
+
+NewFile *new_file_create(const char *path, guint64 size, gboolean preallocate, GError **error)
+{
+	g_autoptr(NewFile) file = g_new0(NewFile, 1);
+
+	file->path = g_strdup(path);
+	file->fd = -1;
+	catch_signals(file);
+	file->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
+	if (file->fd < 0 && errno == EEXIST) {
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_BUSY,
+			    "%s exists already: leave --create out to use it as it is, or choose "
+			    "another name",
+			    path);
+		return NULL;
+	}
+	if (file->fd < 0) {
+		fail_errno(file, errno, error);
+		return NULL;
+	}
+	/* A limit on files is an error here, not our death. */
+	signal(SIGXFSZ, SIG_IGN);
+	if (ftruncate(file->fd, (off_t)size) < 0) {
+		fail_errno(file, errno, error);
+		new_file_remove(file);
+		return NULL;
+	}
+	if (preallocate && !reserve(file, size, error)) {
+		new_file_remove(file);
+		return NULL;
+	}
+	return g_steal_pointer(&file);
+}
+
+void new_file_keep(NewFile *file)
+{
+	release_signals();
+	if (file->fd >= 0)
+		close(file->fd);
+	file->fd = -1;
+}
+
+void new_file_remove(NewFile *file)
+{
+	if (file->fd >= 0 && is_in_place(file) && unlink(file->path) < 0)
+		g_printerr("%s stays: %s\n", file->path, g_strerror(errno));
+	new_file_keep(file);
+}
+
+void new_file_free(NewFile *file)
+{
+	if (file->fd >= 0 && backing_file_is_locked(file->fd)) {
+		g_autofree char *name = output_escape_text(file->path);
+
+		g_printerr("%s stays: a device has it\n", name);
+	} else {
+		new_file_remove(file);
+	}
+	new_file_keep(file);
+	g_free(file->path);
+	g_free(file);
+}

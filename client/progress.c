@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "progress.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "output.h"
+
+#define WIDTH       30
+#define INTERVAL_US 100000
+
+void progress_begin(Progress *progress, guint64 total)
+{
+	const char *terminal = g_getenv("TERM");
+
+	*progress = (Progress){
+		.total = total,
+		.wanted = isatty(STDERR_FILENO) && terminal && strcmp(terminal, "dumb") != 0,
+	};
+}
+
+void progress_show(Progress *progress, guint64 done)
+{
+	gint64 now = g_get_monotonic_time();
+	double part = progress->total ? (double)done / (double)progress->total : 1;
+	g_autofree char *has = NULL, *wants = NULL;
+	char bar[WIDTH + 1];
+
+	if (!progress->wanted || (progress->shown && now - progress->shown < INTERVAL_US))
+		return;
+	progress->shown = now;
+	memset(bar, '.', WIDTH);
+	memset(bar, '#', (size_t)(part * WIDTH));
+	bar[WIDTH] = '\0';
+	has = output_format_size(done);
+	wants = output_format_size(progress->total);
+	fprintf(stderr, "\r[%s] %3d%%  %s of %s\033[K", bar, (int)(part * 100), has, wants);
+	fflush(stderr);
+}
+
+void progress_end(Progress *progress)
+{
+	if (progress->shown)
+		fputs("\r\033[K", stderr);
+	progress->shown = 0;
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The file of --create: whole or not at all (client/new-file.h). */
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "errors.h"
+#include "new-file.h"
+
+static char *folder, *path;
+
+static void set_up(void)
+{
+	folder = g_dir_make_tmp("ublk-new-file-XXXXXX", NULL);
+	path = g_build_filename(folder, "disk.img", NULL);
+}
+
+static void tear_down(void)
+{
+	g_assert_cmpint(g_rmdir(folder), ==, 0);
+	g_free(folder);
+	g_free(path);
+}
+
+static gboolean exists(void)
+{
+	return g_file_test(path, G_FILE_TEST_EXISTS);
+}
+
+static void assert_refused(guint64 size, gboolean preallocate, const char *text)
+{
+	g_autoptr(GError) error = NULL;
+
+	g_assert_null(new_file_create(path, size, preallocate, &error));
+	g_assert_nonnull(error);
+	g_assert_nonnull(strstr(error->message, text));
+}
+
+/* Private, sparse, and gone unless somebody says that a device has it. */
+static void test_sparse(void)
+{
+	NewFile *file;
+	struct stat st;
+
+	set_up();
+	file = new_file_create(path, 1 << 30, FALSE, NULL);
+	g_assert_cmpint(g_stat(path, &st), ==, 0);
+	g_assert_cmpint(st.st_size, ==, 1 << 30);
+	g_assert_cmpint(st.st_blocks, <, 1024);
+	g_assert_cmpint(st.st_mode & 07777, ==, 0600);
+	new_file_free(file);
+	g_assert_false(exists());
+
+	file = new_file_create(path, 4096, FALSE, NULL);
+	new_file_keep(file);
+	new_file_free(file);
+	g_assert_true(exists());
+
+	/* What is there is never touched. */
+	assert_refused(8192, FALSE, "exists already: leave --create out");
+	g_assert_cmpint(g_stat(path, &st), ==, 0);
+	g_assert_cmpint(st.st_size, ==, 4096);
+	g_assert_cmpint(g_unlink(path), ==, 0);
+	tear_down();
+}
+
+/* It was moved away, and something else is there: that is somebody's. */
+static void test_replaced(void)
+{
+	g_autofree char *other = NULL;
+	NewFile *file;
+
+	set_up();
+	other = g_build_filename(folder, "moved.img", NULL);
+	file = new_file_create(path, 4096, FALSE, NULL);
+	g_assert_cmpint(g_rename(path, other), ==, 0);
+	g_assert_true(g_file_set_contents(path, "precious", -1, NULL));
+	new_file_remove(file);
+	new_file_free(file);
+	g_assert_true(exists());
+	g_assert_cmpint(g_unlink(path), ==, 0);
+	g_assert_cmpint(g_unlink(other), ==, 0);
+	tear_down();
+}
+
+/* A disk that is too small, a size that no file has, a folder that is not there: nothing is left.
+ */
+static void test_no_room(void)
+{
+	g_autofree char *absent = NULL;
+
+	set_up();
+	assert_refused(G_GUINT64_CONSTANT(15) << 40, TRUE, "there is no room for");
+	g_assert_false(exists());
+	assert_refused(G_MAXINT64, FALSE, "File too large");
+	g_assert_false(exists());
+	absent = path;
+	path = g_build_filename(folder, "absent", "disk.img", NULL);
+	assert_refused(4096, FALSE, "cannot make");
+	g_free(path);
+	path = g_steal_pointer(&absent);
+	tear_down();
+}
+
+/* The child makes the file and raises the signal; @terminal is its standard error, or -1. */
+static void interrupt(int signal, gboolean locked, int terminal)
+{
+	pid_t child = fork();
+	int status;
+
+	g_assert_cmpint(child, >=, 0);
+	if (child == 0) {
+		struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+		if (terminal >= 0)
+			dup2(terminal, STDERR_FILENO);
+		new_file_create(path, 1 << 20, TRUE, NULL);
+		if (locked) /* by another opener, as a server is */
+			fcntl(open(path, O_RDWR | O_CLOEXEC), F_OFD_SETLK, &lock);
+		raise(signal);
+		_exit(0);
+	}
+	g_assert_cmpint(waitpid(child, &status, 0), ==, child);
+	g_assert_true(WIFSIGNALED(status));
+	g_assert_cmpint(WTERMSIG(status), ==, signal);
+}
+
+static void test_interrupted(void)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+
+	set_up();
+	for (gsize i = 0; i < G_N_ELEMENTS(signals); i++) {
+		interrupt(signals[i], FALSE, -1);
+		g_assert_false(exists());
+	}
+	/* There is a device, or will be. */
+	interrupt(SIGINT, TRUE, -1);
+	g_assert_true(exists());
+	g_assert_cmpint(g_unlink(path), ==, 0);
+	tear_down();
+}
+
+/* What a terminal is shown; the master side. */
+static char *read_terminal(const char *type)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), slave;
+	char text[4096] = "";
+	struct pollfd readable = { .fd = master, .events = POLLIN };
+
+	g_assert_cmpint(master, >=, 0);
+	g_assert_cmpint(grantpt(master), ==, 0);
+	g_assert_cmpint(unlockpt(master), ==, 0);
+	slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	g_setenv("TERM", type, TRUE);
+	interrupt(SIGINT, FALSE, slave);
+	if (poll(&readable, 1, 0) == 1 && readable.revents & POLLIN)
+		g_assert_cmpint(read(master, text, sizeof(text) - 1), >=, 0);
+	close(slave);
+	close(master);
+	return g_strdup(text);
+}
+
+static void test_bar(void)
+{
+	g_autofree char *shown = NULL, *dumb = NULL;
+
+	set_up();
+	shown = read_terminal("xterm");
+	g_assert_cmpstr(shown, ==,
+			"\r[..............................]   0%  0 of 1M\033[K\r\033[K");
+	dumb = read_terminal("dumb");
+	g_assert_cmpstr(dumb, ==, "");
+	tear_down();
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/client/new-file/sparse", test_sparse);
+	g_test_add_func("/client/new-file/replaced", test_replaced);
+	g_test_add_func("/client/new-file/no-room", test_no_room);
+	g_test_add_func("/client/new-file/interrupted", test_interrupted);
+	g_test_add_func("/client/new-file/bar", test_bar);
+	return g_test_run();
+}
