@@ -574,6 +574,7 @@ void buffers_register(Request *request)
 	Device *device = request->device;
 	const Options *options = request->options;
 	Buffers *buffers = buffers_get(device);
+	UserLimits limits = request_get_limits(request);
 	GError *error = NULL;
 	Operation *op;
 	Buffer *buffer;
@@ -588,7 +589,7 @@ void buffers_register(Request *request)
 		return;
 	}
 	if (!memfd_check(options->memory_fd, MAX_SIZE, &memfd, &error) ||
-	    !quota_check_shared_memory(device->uid, memfd.size, &error)) {
+	    !quota_check_shared_memory(device->uid, &limits, memfd.size, &error)) {
 		request_fail(request, error);
 		return;
 	}

@@ -12,6 +12,7 @@
 #include "kernel/ublk-node.h"
 #include "manager.h"
 #include "methods.h"
+#include "reload.h"
 #include "teardown.h"
 #include "udev.h"
 #include "ublk-dbus.h"
@@ -38,6 +39,12 @@ GDBusConnection *bus(void)
 static gboolean on_signal(gpointer unused)
 {
 	g_main_loop_quit(the.loop);
+	return G_SOURCE_CONTINUE;
+}
+
+static gboolean on_hangup(gpointer unused)
+{
+	reload_begin(NULL, NULL);
 	return G_SOURCE_CONTINUE;
 }
 
@@ -94,7 +101,11 @@ int daemon_run(const char *conf_path)
 {
 	g_autoptr(GError) error = NULL;
 
-	settings_load(conf_path, &the.settings);
+	the.loop = g_main_loop_new(NULL, FALSE);
+	g_unix_signal_add(SIGTERM, on_signal, NULL);
+	g_unix_signal_add(SIGINT, on_signal, NULL);
+	g_unix_signal_add(SIGHUP, on_hangup, NULL);
+	reload_init(conf_path, &the.settings);
 	the.bus = inbox_open(&error);
 	if (!the.bus) {
 		g_printerr("ublkd: cannot reach the system bus: %s\n", error->message);
@@ -104,7 +115,6 @@ int daemon_run(const char *conf_path)
 	g_signal_connect(the.bus, "closed", G_CALLBACK(on_bus_closed), NULL);
 
 	descriptor_filter_messages(the.bus);
-	the.loop = g_main_loop_new(NULL, FALSE);
 	the.objects = g_dbus_object_manager_server_new(UBLK_BUS_ROOT);
 	udev_open();
 	udev_set_removed(on_node_removed);
@@ -116,8 +126,6 @@ int daemon_run(const char *conf_path)
 	}
 	adopt_all(on_adopted);
 
-	g_unix_signal_add(SIGTERM, on_signal, NULL);
-	g_unix_signal_add(SIGINT, on_signal, NULL);
 	g_main_loop_run(the.loop);
 
 	/* devices and their servers go on; the state that is kept tells the next run of them */

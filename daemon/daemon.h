@@ -6,6 +6,7 @@
 
 #include "settings.h"
 
+/* What is in it changes when it is read anew (reload.h). */
 const Settings *settings(void);
 GDBusConnection *bus(void);
 

@@ -644,6 +644,7 @@ static void on_start_done(Job *job, const GError *error)
 static Device *reserve(Request *request)
 {
 	const Caller *caller = request->caller;
+	UserLimits limits = request_get_limits(request);
 	GError *error = NULL;
 	Device *device = device_new(request->options->id, caller->uid, caller->gid,
 				    request->options->name, &error);
@@ -652,7 +653,7 @@ static Device *reserve(Request *request)
 		request_fail(request, error);
 		return NULL;
 	}
-	quota_note_creation(caller->uid);
+	quota_note_creation(caller->uid, &limits);
 	device->queues = request->options->queues;
 	device->depth = request->options->depth;
 	device->beyond = request->limit != NULL;

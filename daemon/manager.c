@@ -8,6 +8,7 @@
 #include "kernel/ublk-features.h"
 #include "quota.h"
 #include "make.h"
+#include "reload.h"
 #include "request.h"
 
 static UblkBusManager *manager;
@@ -57,6 +58,7 @@ static gboolean check_target(const Request *request, GError **error)
 static gboolean check_creation(Request *request, GError **error)
 {
 	const Options *options = request->options;
+	UserLimits limits = request_get_limits(request);
 	gboolean beyond = FALSE;
 
 	if (!kernel_get(error))
@@ -86,7 +88,7 @@ static gboolean check_creation(Request *request, GError **error)
 		return FALSE;
 	}
 	g_clear_pointer(&request->limit, g_free);
-	if (!quota_check(request->caller->uid, options->queues, options->depth, &beyond,
+	if (!quota_check(request->caller->uid, &limits, options->queues, options->depth, &beyond,
 			 &request->limit, error))
 		return FALSE;
 	if (beyond && g_strcmp0(request->action, UBLK_ACTION_CREATE) == 0) {
@@ -125,9 +127,48 @@ static void act_lookup(Request *request)
 						  request->text));
 }
 
-static const RequestMethod method_add = { "create", OPTIONS_ADD, check_add, make_add };
-static const RequestMethod method_create = { "create", OPTIONS_CREATE, check_creation,
-					     make_create };
+static void act_get_limits(Request *request)
+{
+	UserLimits limits = request_get_limits(request);
+	guint devices_total;
+	UserLimits use = quota_get_use(request_get_user(request), &limits, &devices_total);
+
+	request_return(request,
+		       g_variant_new("(@a{sv}@a{sv})",
+				     settings_describe_user(&limits, settings()->devices_total),
+				     settings_describe_user(&use, devices_total)),
+		       NULL);
+}
+
+static gboolean check_reload(Request *request, GError **error)
+{
+	request->action = UBLK_ACTION_RELOAD;
+	return TRUE;
+}
+
+static void on_reloaded(const GError *error, gpointer user_data)
+{
+	Request *request = user_data;
+
+	if (error)
+		request_fail(request, g_error_copy(error));
+	else
+		request_return(request, NULL, NULL);
+}
+
+static void act_reload(Request *request)
+{
+	reload_begin(on_reloaded, request);
+}
+
+static const RequestMethod method_add = { "create", OPTIONS_ADD, check_add, make_add,
+					  .counts = TRUE };
+static const RequestMethod method_create = { "create", OPTIONS_CREATE, check_creation, make_create,
+					     .counts = TRUE };
+static const RequestMethod method_get_limits = { "tell the limits", OPTIONS_LOOKUP, check_lookup,
+						 act_get_limits, .counts = TRUE };
+static const RequestMethod method_reload = { "reload the settings", OPTIONS_RELOAD, check_reload,
+					     act_reload };
 static const RequestMethod method_lookup = { "look up", OPTIONS_LOOKUP, check_lookup, act_lookup };
 
 static gboolean handle_add_device(UblkBusManager *object, GDBusMethodInvocation *invocation,
@@ -147,6 +188,18 @@ static gboolean handle_get_device_by_name(UblkBusManager *object, GDBusMethodInv
 					  const char *name, GVariant *options, gpointer unused)
 {
 	return request_begin(&method_lookup, invocation, NULL, options, name, 0);
+}
+
+static gboolean handle_get_limits(UblkBusManager *object, GDBusMethodInvocation *invocation,
+				  GVariant *options, gpointer unused)
+{
+	return request_begin(&method_get_limits, invocation, NULL, options, NULL, 0);
+}
+
+static gboolean handle_reload(UblkBusManager *object, GDBusMethodInvocation *invocation,
+			      GVariant *options, gpointer unused)
+{
+	return request_begin(&method_reload, invocation, NULL, options, NULL, 0);
 }
 
 static void set_features(void)
@@ -178,6 +231,15 @@ static void set_features(void)
 	ublk_bus_manager_set_feature_table(manager, g_variant_builder_end(&table));
 }
 
+void manager_tell_limits(void)
+{
+	if (!manager)
+		return;
+	ublk_bus_manager_set_limits(manager, settings_describe(settings()));
+	/* who gets the answer to Reload and then reads the property finds the new ones */
+	g_dbus_interface_skeleton_flush(G_DBUS_INTERFACE_SKELETON(manager));
+}
+
 void manager_export(GDBusObjectManagerServer *objects)
 {
 	g_autoptr(UblkBusObjectSkeleton)
@@ -185,12 +247,14 @@ void manager_export(GDBusObjectManagerServer *objects)
 
 	manager = ublk_bus_manager_skeleton_new();
 	ublk_bus_manager_set_version(manager, UBLKD_VERSION);
-	ublk_bus_manager_set_limits(manager, settings_describe(settings()));
+	manager_tell_limits();
 	set_features();
 	g_signal_connect(manager, "handle-add-device", G_CALLBACK(handle_add_device), NULL);
 	g_signal_connect(manager, "handle-create-device", G_CALLBACK(handle_create_device), NULL);
 	g_signal_connect(manager, "handle-get-device-by-name",
 			 G_CALLBACK(handle_get_device_by_name), NULL);
+	g_signal_connect(manager, "handle-get-limits", G_CALLBACK(handle_get_limits), NULL);
+	g_signal_connect(manager, "handle-reload", G_CALLBACK(handle_reload), NULL);
 	ublk_bus_object_skeleton_set_manager(object, manager);
 	g_dbus_object_manager_server_export(objects, G_DBUS_OBJECT_SKELETON(object));
 }

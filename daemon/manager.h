@@ -6,3 +6,6 @@
 
 /* Put it on the bus below `objects`. */
 void manager_export(GDBusObjectManagerServer *objects);
+
+/* The settings have changed: so does the property Limits. */
+void manager_tell_limits(void);

@@ -182,7 +182,8 @@ static const RequestMethod method_resize = { "resize", OPTIONS_RESIZE, check_res
 static const RequestMethod method_get_backing_file = { "read the backing file", OPTIONS_NONE, NULL,
 						       act_get_backing_file };
 static const RequestMethod method_register_buffer = { "register memory", OPTIONS_REGISTER_BUFFER,
-						      buffers_check, buffers_register };
+						      buffers_check, buffers_register,
+						      .counts = TRUE };
 static const RequestMethod method_unregister_buffer = { "unregister memory",
 							OPTIONS_UNREGISTER_BUFFER, buffers_check,
 							buffers_unregister };

@@ -17,7 +17,8 @@ typedef enum {
 	OPTIONS_ADD,    /* AddDevice */
 	OPTIONS_CREATE, /* CreateDevice */
 	OPTIONS_START,  /* Start */
-	OPTIONS_LOOKUP, /* GetDeviceByName */
+	OPTIONS_LOOKUP, /* GetDeviceByName, GetLimits */
+	OPTIONS_RELOAD, /* Reload: none at all */
 	OPTIONS_RESIZE, /* Resize */
 	OPTIONS_REGISTER_BUFFER,
 	OPTIONS_UNREGISTER_BUFFER,

@@ -30,9 +30,17 @@ static gboolean is_full(gpointer key, gpointer value, gpointer now)
 	return *(gint64 *)now - bucket->at >= 60 * G_USEC_PER_SEC;
 }
 
-static Bucket *bucket_get(uid_t uid)
+static void bucket_fill(Bucket *bucket, double rate)
 {
-	double rate = settings()->creations_per_minute;
+	gint64 now = g_get_monotonic_time();
+
+	bucket->tokens = MIN(rate, bucket->tokens + rate * (double)(now - bucket->at) /
+							    (60.0 * G_USEC_PER_SEC));
+	bucket->at = now;
+}
+
+static Bucket *bucket_get(uid_t uid, double rate)
+{
 	gint64 now = g_get_monotonic_time();
 	Bucket *bucket;
 
@@ -47,9 +55,7 @@ static Bucket *bucket_get(uid_t uid)
 		bucket->at = now;
 		g_hash_table_insert(buckets, GUINT_TO_POINTER(uid), bucket);
 	}
-	bucket->tokens = MIN(rate, bucket->tokens + rate * (double)(now - bucket->at) /
-							    (60.0 * G_USEC_PER_SEC));
-	bucket->at = now;
+	bucket_fill(bucket, rate);
 	return bucket;
 }
 
@@ -61,10 +67,10 @@ static guint64 queue_memory(guint32 queues, guint32 depth)
 	return (guint64)MIN(queues, (guint32)MAX(cpus, 1)) * depth * TAG_COST;
 }
 
-gboolean quota_check(uid_t uid, guint32 queues, guint32 depth, gboolean *beyond, char **why,
-		     GError **error)
+gboolean quota_check(uid_t uid, const UserLimits *limits, guint32 queues, guint32 depth,
+		     gboolean *beyond, char **why, GError **error)
 {
-	const Settings *limits = settings();
+	guint devices_total = settings()->devices_total;
 	g_autoptr(GList) devices = device_list();
 	guint64 memory = queue_memory(queues, depth);
 	guint own = 0, total = 0;
@@ -80,14 +86,14 @@ gboolean quota_check(uid_t uid, guint32 queues, guint32 depth, gboolean *beyond,
 	}
 	*beyond = FALSE;
 	*why = NULL;
-	if (total >= limits->devices_total) {
+	if (total >= devices_total) {
 		g_set_error(error, UBLK_ERROR, UBLK_ERROR_LIMIT_EXCEEDED,
 			    "there are %u devices, and no more than %u are allowed in all "
 			    "(devices-total in ublkd.conf)",
-			    total, limits->devices_total);
+			    total, devices_total);
 		return FALSE;
 	}
-	if (bucket_get(uid)->tokens < 1) {
+	if (bucket_get(uid, limits->creations_per_minute)->tokens < 1) {
 		g_set_error(error, UBLK_ERROR, UBLK_ERROR_LIMIT_EXCEEDED,
 			    "user %u makes more than %u devices in a minute "
 			    "(creations-per-minute in ublkd.conf); wait a moment",
@@ -112,9 +118,9 @@ gboolean quota_check(uid_t uid, guint32 queues, guint32 depth, gboolean *beyond,
  * Pinned memory cannot be swapped out or moved, and the kernel counts it against no limit of the
  * user's (RLIMIT_MEMLOCK is not looked at), so it is counted here.
  */
-gboolean quota_check_shared_memory(uid_t uid, guint64 size, GError **error)
+gboolean quota_check_shared_memory(uid_t uid, const UserLimits *limits, guint64 size,
+				   GError **error)
 {
-	const Settings *limits = settings();
 	g_autoptr(GList) devices = device_list();
 	guint64 memory = size;
 	guint buffers = 1;
@@ -144,7 +150,40 @@ gboolean quota_check_shared_memory(uid_t uid, guint64 size, GError **error)
 	return FALSE;
 }
 
-void quota_note_creation(uid_t uid)
+void quota_note_creation(uid_t uid, const UserLimits *limits)
 {
-	bucket_get(uid)->tokens -= 1;
+	bucket_get(uid, limits->creations_per_minute)->tokens -= 1;
+}
+
+/* Whoever may ask for everybody's shall not make a bucket of each number that there is. */
+static guint count_creations(uid_t uid, guint rate)
+{
+	Bucket *bucket = buckets ? g_hash_table_lookup(buckets, GUINT_TO_POINTER(uid)) : NULL;
+
+	if (!bucket)
+		return 0;
+	bucket_fill(bucket, rate);
+	return bucket->tokens < rate ? rate - (guint)MAX(bucket->tokens, 0) : 0;
+}
+
+UserLimits quota_get_use(uid_t uid, const UserLimits *limits, guint *devices_total)
+{
+	g_autoptr(GList) devices = device_list();
+	UserLimits use = { 0 };
+
+	*devices_total = 0;
+	for (GList *l = devices; l; l = l->next) {
+		const Device *device = l->data;
+		guint buffers;
+
+		++*devices_total;
+		if (device->uid != uid)
+			continue;
+		use.devices_per_user++;
+		use.queue_memory_per_user += queue_memory(device->queues, device->depth);
+		use.shared_memory_per_user += buffers_get_size(device, &buffers);
+		use.shared_buffers_per_user += buffers;
+	}
+	use.creations_per_minute = count_creations(uid, limits->creations_per_minute);
+	return use;
 }

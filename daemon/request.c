@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "accounts.h"
 #include "authority.h"
 #include "daemon.h"
 #include "descriptor.h"
@@ -33,6 +34,7 @@ static void request_free(Request *request)
 	caller_free(request->caller);
 	g_clear_pointer(&request->device, device_unref);
 	g_clear_pointer(&request->dict, g_variant_unref);
+	g_clear_pointer(&request->groups, g_array_unref);
 	g_free(request->text);
 	g_free(request->limit);
 	g_free(request);
@@ -237,6 +239,47 @@ gboolean request_is_interactive(const Request *request)
 		G_DBUS_MESSAGE_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION) != 0;
 }
 
+uid_t request_get_user(const Request *request)
+{
+	if (request->device)
+		return request->device->uid;
+	return request->options->has_owner ? request->options->owner : request->caller->uid;
+}
+
+UserLimits request_get_limits(const Request *request)
+{
+	return settings_get_limits(settings(), request_get_user(request), request->groups);
+}
+
+static void authorize(Request *request)
+{
+	GError *error = NULL;
+
+	if (!choose_action(request, &error))
+		request_fail(request, error);
+	else if (!request->action)
+		proceed(request);
+	else
+		authority_check(request->caller, request->action,
+				request_describe(request, request->device,
+						 request->size ? request->size
+							       : request->options->limits.size,
+						 request->options->limits.read_only),
+				request_is_interactive(request), NULL, on_authorized, request);
+}
+
+static void on_groups(GArray *groups, const GError *error, gpointer user_data)
+{
+	Request *request = user_data;
+
+	if (error) {
+		request_fail(request, g_error_copy(error));
+		return;
+	}
+	request->groups = groups;
+	authorize(request);
+}
+
 static void on_identified(Caller *caller, const GError *error, gpointer user_data)
 {
 	Request *request = user_data;
@@ -263,19 +306,16 @@ static void on_identified(Caller *caller, const GError *error, gpointer user_dat
 					 caller->uid, &local);
 	/* what was wanted of it is duplicated */
 	descriptor_close_list_later(request->fds, caller->uid);
-	if (!request->options || !choose_action(request, &local)) {
+	if (!request->options)
 		request_fail(request, local);
-		return;
-	}
-	if (!request->action)
-		proceed(request);
+	else if (request->method->counts && settings_have_groups(settings()))
+		/*
+		 * By the database, not by what the process says: who is in a group that may have
+		 * less could leave it, as in every rootless container.
+		 */
+		accounts_ask_groups(request_get_user(request), on_groups, request);
 	else
-		authority_check(caller, request->action,
-				request_describe(request, request->device,
-						 request->size ? request->size
-							       : request->options->limits.size,
-						 request->options->limits.read_only),
-				request_is_interactive(request), NULL, on_authorized, request);
+		authorize(request);
 }
 
 gboolean request_begin(const RequestMethod *method, GDBusMethodInvocation *invocation,

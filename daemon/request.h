@@ -10,6 +10,7 @@
 #include "caller.h"
 #include "device.h"
 #include "options.h"
+#include "settings.h"
 
 typedef struct Request Request;
 
@@ -25,6 +26,7 @@ typedef struct {
 	gboolean (*check)(Request *request, GError **error);
 	/* Do it; ends, once, in request_return() or request_fail(). */
 	void (*act)(Request *request);
+	gboolean counts; /* it looks at limits: request_get_limits() */
 } RequestMethod;
 
 struct Request {
@@ -41,6 +43,7 @@ struct Request {
 	/* of the gate's own */
 	GVariant *dict;
 	GUnixFDList *fds;
+	GArray *groups; /* of request_get_limits(), if there are limits for groups */
 };
 
 /*
@@ -57,6 +60,13 @@ void request_fail(Request *request, GError *error);
 
 /* Whether the call allows that somebody is asked for a password. */
 gboolean request_is_interactive(const Request *request);
+
+/*
+ * The user whose limits the call is about: a device's owner, the one that is asked about, or the
+ * caller; and these limits as they are now. Of a method that counts.
+ */
+uid_t request_get_user(const Request *request);
+UserLimits request_get_limits(const Request *request);
 
 /* The dictionary a{ss} that rules decide on; size in bytes, 0 for "unknown". Floating. */
 GVariant *request_describe(const Request *request, const Device *device, guint64 size,

@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the administrator decides: /etc/ublkd/ublkd.conf. Times in milliseconds. */
+/* What the administrator decides: /etc/ublkd/ublkd.conf and its drop-ins. Times in milliseconds. */
 #pragma once
 
 #include <glib.h>
+#include <sys/types.h>
 
+/* What one user may have. */
 typedef struct {
-	/* [limits] */
 	guint devices_per_user;         /* above it: polkit's org.ublk1.create-beyond-limits */
-	guint devices_total;            /* never exceeded; keep it below the driver's ublks_max */
 	guint64 queue_memory_per_user;  /* bytes of kernel memory for queues; above it: as above */
 	guint64 shared_memory_per_user; /* bytes pinned for RegisterBuffer; never exceeded */
 	guint shared_buffers_per_user;  /* in how many pieces; never exceeded */
-	guint creations_per_minute;     /* of one user; never exceeded */
-	guint prompts_per_sender;       /* password dialogs open at once */
+	guint creations_per_minute;     /* never exceeded */
+} UserLimits;
+
+typedef struct {
+	/* [limits] */
+	UserLimits user;          /* of those who have none of their own */
+	guint devices_total;      /* never exceeded; keep it below the driver's ublks_max */
+	guint prompts_per_sender; /* password dialogs open at once */
 	guint prompts_per_user;
 	guint prompts_total;
 	/* [timeouts] */
@@ -20,14 +26,29 @@ typedef struct {
 	guint start_ms;   /* how long a server may take to report, and its queues to fetch */
 	guint stop_ms;    /* how long a device may take to let go of its I/O */
 	guint udev_ms;    /* how long udev may take for one event */
+	/* [user NAME] and [group NAME], as they were read; of settings.c's own */
+	GArray *sections;
 } Settings;
 
 /*
- * Read the file. What is absent has its default; what is wrong is reported to the journal by file,
- * group and key, and has its default too: a slip in the file must not take the service down, and
- * every default is the safe side. Never fails.
+ * Read `path`, and then path.d/?*.conf. What is absent has its default. What is wrong is noted in
+ * `problems` (of char *, by file and line) and left out; but a limit of a [user] or [group] that
+ * cannot be read counts as 0, since the one for everybody may be too much for them. May wait for
+ * the user database. settings_clear() frees what is in it.
  */
-void settings_load(const char *path, Settings *settings);
+void settings_load(const char *path, Settings *settings, GPtrArray *problems);
+void settings_clear(Settings *settings);
 
-/* The limits as a dictionary for org.ublk1.Manager.Limits; floating. */
+/* Whether it takes a user's groups to know their limits. */
+gboolean settings_have_groups(const Settings *settings);
+
+/*
+ * The limits of user `uid`, who is in these groups (of gid_t; NULL: none). Those of a [user] come
+ * before those of a [group], and those before [limits]; of several groups the last one counts.
+ */
+UserLimits settings_get_limits(const Settings *settings, uid_t uid, const GArray *groups);
+
+/* [limits] as a dictionary for org.ublk1.Manager.Limits; floating. */
 GVariant *settings_describe(const Settings *settings);
+/* The same for what one user may have, or has, of it, and for all devices together. */
+GVariant *settings_describe_user(const UserLimits *limits, guint devices_total);

@@ -31,6 +31,7 @@
 #define UBLK_ACTION_CREATE_BEYOND "org.ublk1.create-beyond-limits"
 #define UBLK_ACTION_MANAGE_OWN    "org.ublk1.manage-own"
 #define UBLK_ACTION_MANAGE_OTHERS "org.ublk1.manage-others"
+#define UBLK_ACTION_RELOAD        "org.ublk1.reload"
 
 /* The states of a device (org.ublk1.Device.State). */
 #define UBLK_STATE_CREATED  "created"

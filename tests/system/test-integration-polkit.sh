@@ -5,7 +5,7 @@
 examples=/usr/share/doc/ublkd/examples/polkit
 
 assert_eq "$(pkaction | grep '^org\.ublk1\.' | sort | xargs)" \
-	"org.ublk1.create org.ublk1.create-beyond-limits org.ublk1.manage-others org.ublk1.manage-own" "the actions"
+	"org.ublk1.create org.ublk1.create-beyond-limits org.ublk1.manage-others org.ublk1.manage-own org.ublk1.reload" "the actions"
 
 defaults() { # ACTION
 	LC_ALL=C pkaction --verbose --action-id "org.ublk1.$1" | sed -n 's/^ *implicit [a-z]*: *//p' | xargs
@@ -14,7 +14,8 @@ assert_eq "$(defaults create)" "auth_admin auth_admin yes" "who may create (any,
 assert_eq "$(defaults create-beyond-limits)" "auth_admin auth_admin auth_admin" "who may go beyond the limits"
 assert_eq "$(defaults manage-own)" "yes yes yes" "who may manage their own"
 assert_eq "$(defaults manage-others)" "auth_admin auth_admin auth_admin" "who may manage others' devices"
-for action in create create-beyond-limits manage-own manage-others; do
+assert_eq "$(defaults reload)" "auth_admin auth_admin auth_admin" "who may have the settings read anew"
+for action in create create-beyond-limits manage-own manage-others reload; do
 	LC_ALL=C pkaction --verbose --action-id "org.ublk1.$action" | grep -qE '^ *message: +Authentication is required to' ||
 		fail "$action has no message"
 done

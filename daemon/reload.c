@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "reload.h"
+
+#include <gio/gio.h>
+
+#include "error.h"
+#include "manager.h"
+
+typedef struct {
+	ReloadDone done;
+	gpointer user_data;
+} Waiter;
+
+static const char *conf;
+static Settings *in_force;
+
+static gboolean running;
+/*
+ * Who is told when the present reading is over, and who came too late for it: the file may have
+ * been read before it was changed.
+ */
+static GArray *waiting, *next; /* of Waiter */
+
+void reload_init(const char *path, Settings *settings)
+{
+	g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
+
+	conf = path;
+	in_force = settings;
+	waiting = g_array_new(FALSE, FALSE, sizeof(Waiter));
+	next = g_array_new(FALSE, FALSE, sizeof(Waiter));
+	settings_load(path, settings, problems);
+	for (guint i = 0; i < problems->len; i++)
+		g_warning("%s", (const char *)g_ptr_array_index(problems, i));
+	if (problems->len)
+		g_warning("%u mistakes in the settings: what they were to set is as if it were not "
+			  "there, but a limit of a [user] or [group] counts as 0",
+			  problems->len);
+}
+
+/* What a reading has brought. */
+typedef struct {
+	Settings settings;
+	GPtrArray *problems;
+} Reading;
+
+static void reading_free(Reading *reading)
+{
+	settings_clear(&reading->settings);
+	g_ptr_array_unref(reading->problems);
+	g_free(reading);
+}
+
+static void run(GTask *task, gpointer source, gpointer user_data, GCancellable *cancellable)
+{
+	Reading *reading = g_new0(Reading, 1);
+
+	reading->problems = g_ptr_array_new_with_free_func(g_free);
+	settings_load(conf, &reading->settings, reading->problems);
+	g_task_return_pointer(task, reading, (GDestroyNotify)reading_free);
+}
+
+static GError *take(Reading *reading)
+{
+	const GPtrArray *problems = reading->problems;
+	Settings before = *in_force;
+
+	for (guint i = 0; i < problems->len; i++)
+		g_warning("%s", (const char *)g_ptr_array_index(problems, i));
+	if (problems->len)
+		return g_error_new(UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
+				   "%s%s; the settings stay as they were",
+				   (const char *)g_ptr_array_index(problems, 0),
+				   problems->len > 1 ? ", and more (see the journal)" : "");
+	*in_force = reading->settings;
+	reading->settings = before;
+	manager_tell_limits();
+	g_message("the settings were read anew");
+	return NULL;
+}
+
+static void start(void);
+
+static void on_read(GObject *source, GAsyncResult *result, gpointer unused)
+{
+	Reading *reading = g_task_propagate_pointer(G_TASK(result), NULL);
+	g_autoptr(GError) error = take(reading);
+	g_autoptr(GArray) told = waiting;
+
+	reading_free(reading);
+	running = FALSE;
+	waiting = next;
+	next = g_array_new(FALSE, FALSE, sizeof(Waiter));
+	if (waiting->len)
+		start();
+	for (guint i = 0; i < told->len; i++) {
+		const Waiter *waiter = &g_array_index(told, Waiter, i);
+
+		if (waiter->done)
+			waiter->done(error, waiter->user_data);
+	}
+}
+
+static void start(void)
+{
+	g_autoptr(GTask) task = g_task_new(NULL, NULL, on_read, NULL);
+
+	running = TRUE;
+	g_task_run_in_thread(task, run);
+}
+
+void reload_begin(ReloadDone done, gpointer user_data)
+{
+	Waiter waiter = { done, user_data };
+
+	g_array_append_val(running ? next : waiting, waiter);
+	if (!running)
+		start();
+}
