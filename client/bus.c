@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bus.h"
 
+#include "deadline.h"
 #include "errors.h"
-
-/*
- * For calls that no person has to answer. ublkd has shorter deadlines of its own for whatever the
- * kernel or systemd may take: this is for an ublkd that hangs.
- */
-#define CALL_TIMEOUT_MS (120 * 1000)
 
 /* Some containers have /run but no link from /var/run to it, where GLib looks. */
 #define OTHER_BUS_SOCKET "/run/dbus/system_bus_socket"
@@ -68,12 +63,26 @@ gboolean bus_get_uid(Bus *bus, guint32 *uid, GError **error)
 		bus->connection, "org.freedesktop.DBus", "/org/freedesktop/DBus",
 		"org.freedesktop.DBus", "GetConnectionUnixUser",
 		g_variant_new("(s)", g_dbus_connection_get_unique_name(bus->connection)),
-		G_VARIANT_TYPE("(u)"), G_DBUS_CALL_FLAGS_NONE, CALL_TIMEOUT_MS, NULL, error);
+		G_VARIANT_TYPE("(u)"), G_DBUS_CALL_FLAGS_NONE,
+		deadline_get_left_ms(BUS_CALL_TIMEOUT_MS), NULL, error);
 
 	if (!reply)
 		return FALSE;
 	g_variant_get(reply, "(u)", uid);
 	return TRUE;
+}
+
+/* Our own timeout, not one of ublkd's, which says what took so long. */
+static void explain_timeout(GError *cause)
+{
+	const char *seconds = deadline_get_text();
+
+	if (!seconds || !g_error_matches(cause, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
+		return;
+	g_free(cause->message);
+	cause->message = g_strdup_printf("ublkd has not answered within %s s (--timeout); it may "
+					 "still do what it was asked to",
+					 seconds);
 }
 
 GVariant *bus_call(Bus *bus, const char *path, const char *interface, const char *method,
@@ -82,11 +91,18 @@ GVariant *bus_call(Bus *bus, const char *path, const char *interface, const char
 {
 	GDBusCallFlags flags = bus->ask_password ? G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION
 						 : G_DBUS_CALL_FLAGS_NONE;
-
-	return g_dbus_connection_call_with_unix_fd_list_sync(
+	GError *cause = NULL;
+	GVariant *reply = g_dbus_connection_call_with_unix_fd_list_sync(
 		bus->connection, UBLK_BUS_NAME, path, interface, method, parameters,
-		G_VARIANT_TYPE(reply_type), flags, bus->ask_password ? G_MAXINT : CALL_TIMEOUT_MS,
-		fds, reply_fds, NULL, error);
+		G_VARIANT_TYPE(reply_type), flags,
+		deadline_get_left_ms(bus->ask_password ? G_MAXINT : BUS_CALL_TIMEOUT_MS), fds,
+		reply_fds, NULL, &cause);
+
+	if (cause) {
+		explain_timeout(cause);
+		g_propagate_error(error, cause);
+	}
+	return reply;
 }
 
 gboolean bus_call_device(Bus *bus, const char *path, const char *method, GVariant *parameters,

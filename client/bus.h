@@ -10,6 +10,12 @@
 
 #include "ublk-dbus.h"
 
+/*
+ * For calls that no person has to answer. ublkd has shorter deadlines of its own for whatever the
+ * kernel or systemd may take: this is for an ublkd that hangs.
+ */
+#define BUS_CALL_TIMEOUT_MS (120 * 1000)
+
 typedef struct bus {
 	GDBusConnection *connection;
 	/* Whether polkit may ask for a password. */

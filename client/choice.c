@@ -28,16 +28,30 @@ static GPtrArray *choose(GPtrArray *devices, guint32 uid, gboolean all, char **w
 	return g_steal_pointer(&chosen);
 }
 
-int choice_run(const struct verb *verb, const char *method, int argc, char **argv, GError **error)
+static gboolean take_away(Bus *bus, const Device *device, gboolean deletes, gboolean wait,
+			  GError **error)
 {
-	gboolean ask_password = TRUE, all = FALSE;
+	/* What is not live cannot be stopped, and is deleted in no time. */
+	if (deletes && !g_str_equal(device->state, UBLK_STATE_LIVE))
+		wait = TRUE;
+	return device_call(bus, device, wait ? "Delete" : "Stop", error);
+}
+
+int choice_run(const struct verb *verb, gboolean deletes, int argc, char **argv, GError **error)
+{
+	gboolean ask_password = TRUE, all = FALSE, wait = deletes;
 	g_auto(GStrv) numbers = NULL;
 	const GOptionEntry entries[] = {
 		{ "all", 'a', 0, G_OPTION_ARG_NONE, &all, "All devices of one's own", NULL },
 		{ "id", 'n', 0, G_OPTION_ARG_STRING_ARRAY, &numbers, "The device's number", "ID" },
 		{ "number", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_STRING_ARRAY, &numbers, NULL,
 		  "ID" },
+		{ "wait", 0, 0, G_OPTION_ARG_NONE, &wait,
+		  "Until the server has left and the number is free", NULL },
+		{ "no-wait", 0, G_OPTION_FLAG_REVERSE, G_OPTION_ARG_NONE, &wait,
+		  "Only until the block device has gone", NULL },
 		VERBS_NO_ASK_PASSWORD(&ask_password),
+		DEADLINE_OPTION,
 		{ NULL },
 	};
 	g_autoptr(Bus) bus = NULL;
@@ -84,7 +98,7 @@ int choice_run(const struct verb *verb, const char *method, int argc, char **arg
 		const Device *device = chosen->pdata[i];
 		g_autoptr(GError) failure = NULL;
 
-		if (device_call(bus, device, method, &failure))
+		if (take_away(bus, device, deletes, wait, &failure))
 			continue;
 		/* Gone by itself while we were about it: for --all that is as good. */
 		if (all && errors_get_exit_code(failure) == EXIT_CODE_NOT_FOUND)

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Which devices a verb is for, and doing it to each of them: words, "-n ID", or "--all" of one's
- * own.
+ * What `stop` and `del` have in common: which devices are meant (words, "-n ID", or "--all" of
+ * one's own), and that they go. Stop takes the block device away, and the rest follows; Delete is
+ * the same and returns when the rest has followed. So each verb is the other one with --wait or
+ * --no-wait.
  */
 #pragma once
 
 #include "verbs.h"
 
-/* Parse the options, find the devices, call the method of org.ublk1.Device on each. */
-int choice_run(const struct verb *verb, const char *method, int argc, char **argv, GError **error);
+/*
+ * Parse the options, find the devices, and take each away. @deletes: the verb is `del`, for which
+ * devices that have no block device go too, and which waits.
+ */
+int choice_run(const struct verb *verb, gboolean deletes, int argc, char **argv, GError **error);

@@ -70,6 +70,11 @@ static int compare_devices(gconstpointer a, gconstpointer b)
 	return (one->id > other->id) - (one->id < other->id);
 }
 
+void device_sort(GPtrArray *devices)
+{
+	g_ptr_array_sort(devices, compare_devices);
+}
+
 GPtrArray *device_list_from_reply(GVariant *reply)
 {
 	g_autoptr(GPtrArray) devices = g_ptr_array_new_with_free_func((GDestroyNotify)device_free);
@@ -85,7 +90,7 @@ GPtrArray *device_list_from_reply(GVariant *reply)
 		if (properties)
 			g_ptr_array_add(devices, device_new(path, properties));
 	}
-	g_ptr_array_sort(devices, compare_devices);
+	device_sort(devices);
 	return g_steal_pointer(&devices);
 }
 

@@ -39,6 +39,9 @@ GPtrArray *device_list(Bus *bus, GError **error);
 /* The same from GetManagedObjects' reply, (a{oa{sa{sv}}}). */
 GPtrArray *device_list_from_reply(GVariant *reply);
 
+/* Devices (elements Device *) by their numbers. */
+void device_sort(GPtrArray *devices);
+
 /* The device at an object path. */
 Device *device_get(Bus *bus, const char *path, GError **error);
 

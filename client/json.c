@@ -29,8 +29,13 @@ void json_append_string(GString *out, const char *text)
 	g_string_append_c(out, '"');
 }
 
+/* All in one line, without this. */
+#define NO_DEPTH G_MININT
+
 static void append_line(GString *out, int depth)
 {
+	if (depth < 0)
+		return;
 	g_string_append_c(out, '\n');
 	for (int i = 0; i < depth * INDENT; i++)
 		g_string_append_c(out, ' ');
@@ -142,11 +147,21 @@ static void append_value(GString *out, GVariant *value, int depth)
 	}
 }
 
-char *json_print(GVariant *value)
+static char *print(GVariant *value, int depth)
 {
 	g_autoptr(GVariant) owned = g_variant_ref_sink(value);
 	g_autoptr(GString) out = g_string_new(NULL);
 
-	append_value(out, owned, 0);
+	append_value(out, owned, depth);
 	return g_string_free(g_steal_pointer(&out), FALSE);
+}
+
+char *json_print(GVariant *value)
+{
+	return print(value, 0);
+}
+
+char *json_print_line(GVariant *value)
+{
+	return print(value, NO_DEPTH);
 }

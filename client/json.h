@@ -15,6 +15,9 @@
 /* Consumes @value when it is floating. Free with g_free(). */
 char *json_print(GVariant *value);
 
+/* The same in one line, for what comes one after the other. */
+char *json_print_line(GVariant *value);
+
 /* A quoted string; @text may be any bytes up to its NUL. */
 void json_append_string(GString *out, const char *text);
 

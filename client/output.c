@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "json.h"
+#include "table.h"
+#include "ublk-dbus.h"
 
 char *output_format_size(guint64 bytes)
 {
@@ -96,73 +98,73 @@ static char *format_bytes(guint64 bytes, gboolean plain)
 	return plain ? g_strdup_printf("%" G_GUINT64_FORMAT, bytes) : output_format_size(bytes);
 }
 
-enum column { DEVICE, NAME, SIZE, TARGET, STATE, OWNER, SERVER, RO, N_COLUMNS };
-
-static const struct {
-	const char *heading;
-	gboolean right;
-} columns[N_COLUMNS] = {
-	[DEVICE] = { "DEVICE", FALSE }, [NAME] = { "NAME", FALSE },   [SIZE] = { "SIZE", TRUE },
-	[TARGET] = { "TARGET", FALSE }, [STATE] = { "STATE", FALSE }, [OWNER] = { "OWNER", FALSE },
-	[SERVER] = { "SERVER", TRUE },  [RO] = { "RO", FALSE },
-};
-
-static char *format_cell(const Device *device, enum column column, gboolean bytes)
+/* "12s", "5m", "3h", "20d": since then, the largest unit alone. */
+static char *format_age(guint64 created_at, gint64 now)
 {
-	switch (column) {
-	case DEVICE:
-		return format_word(device->block_device);
-	case NAME:
-		return format_word(device->name);
-	case SIZE:
-		return format_bytes(device->size, bytes);
-	case TARGET:
-		return format_word(device->target);
-	case STATE:
-		return format_word(device->state);
-	case OWNER:
-		return output_format_user(device->owner_uid);
-	case SERVER:
-		return format_pid(device->server_pid);
-	case RO:
-		return g_strdup(device->read_only ? "yes" : "no");
-	case N_COLUMNS:
-		break;
-	}
-	g_assert_not_reached();
+	static const struct {
+		gint64 seconds;
+		char unit;
+	} units[] = { { 86400, 'd' }, { 3600, 'h' }, { 60, 'm' }, { 1, 's' } };
+	gint64 seconds = MAX((now - (gint64)created_at) / G_USEC_PER_SEC, 0);
+	gsize i = 0;
+
+	if (!created_at)
+		return g_strdup("-");
+	while (i < G_N_ELEMENTS(units) - 1 && seconds < units[i].seconds)
+		i++;
+	return g_strdup_printf("%" G_GINT64_FORMAT "%c", seconds / units[i].seconds, units[i].unit);
 }
 
-static void print_cell(FILE *stream, enum column column, const char *text, int width)
+enum terminal_style output_get_state_style(const char *state)
 {
-	int padding = width - (int)g_utf8_strlen(text, -1);
-
-	/* Nothing behind the last column: no trailing blanks. */
-	if (column == N_COLUMNS - 1)
-		fprintf(stream, "%s\n", text);
-	else if (columns[column].right)
-		fprintf(stream, "%*s%s  ", padding, "", text);
-	else
-		fprintf(stream, "%s%*s  ", text, padding, "");
+	if (g_str_equal(state, UBLK_STATE_LIVE))
+		return TERMINAL_GOOD;
+	if (g_str_equal(state, UBLK_STATE_DEAD) || g_str_equal(state, UBLK_STATE_QUIESCED))
+		return TERMINAL_BAD;
+	return TERMINAL_PASSING;
 }
 
-void output_print_table(FILE *stream, GPtrArray *devices, gboolean bytes)
+void output_print_table(FILE *stream, GPtrArray *devices, gboolean bytes,
+			const struct terminal *terminal)
 {
-	g_autoptr(GPtrArray) cells = g_ptr_array_new_with_free_func(g_free);
-	int width[N_COLUMNS];
+	static const struct table_column columns[] = {
+		{ .heading = "DEVICE" },
+		{ .heading = "NAME", .least = 8 },
+		{ .heading = "SIZE", .right = TRUE },
+		{ .heading = "TARGET", .least = 6, .dispensable = 2 },
+		{ .heading = "STATE" },
+		{ .heading = "OWNER", .least = 8, .dispensable = 1 },
+		{ .heading = "SERVER", .right = TRUE, .dispensable = 4 },
+		{ .heading = "RO", .dispensable = 5 },
+		{ .heading = "AGE", .right = TRUE, .dispensable = 3 },
+	};
+	g_autoptr(Table) table = table_new(columns, G_N_ELEMENTS(columns));
+	gint64 now = g_get_real_time();
 
-	for (int column = 0; column < N_COLUMNS; column++)
-		g_ptr_array_add(cells, g_strdup(columns[column].heading));
-	for (guint i = 0; i < devices->len; i++)
-		for (int column = 0; column < N_COLUMNS; column++)
-			g_ptr_array_add(cells, format_cell(devices->pdata[i], column, bytes));
-	for (int column = 0; column < N_COLUMNS; column++) {
-		width[column] = 0;
-		for (guint cell = column; cell < cells->len; cell += N_COLUMNS)
-			width[column] =
-				MAX(width[column], (int)g_utf8_strlen(cells->pdata[cell], -1));
+	for (guint i = 0; i < devices->len; i++) {
+		const Device *device = devices->pdata[i];
+
+		table_add(table, format_word(device->block_device), TERMINAL_PLAIN);
+		table_add(table, format_word(device->name), TERMINAL_PLAIN);
+		table_add(table, format_bytes(device->size, bytes), TERMINAL_PLAIN);
+		table_add(table, format_word(device->target), TERMINAL_PLAIN);
+		table_add(table, format_word(device->state), output_get_state_style(device->state));
+		table_add(table, output_format_user(device->owner_uid), TERMINAL_PLAIN);
+		table_add(table, format_pid(device->server_pid), TERMINAL_PLAIN);
+		table_add(table, g_strdup(device->read_only ? "yes" : "no"), TERMINAL_PLAIN);
+		table_add(table, format_age(device->created_at, now), TERMINAL_PLAIN);
 	}
-	for (guint cell = 0; cell < cells->len; cell++)
-		print_cell(stream, cell % N_COLUMNS, cells->pdata[cell], width[cell % N_COLUMNS]);
+	table_print(table, stream, terminal);
+}
+
+void output_print_paths(FILE *stream, GPtrArray *devices)
+{
+	for (guint i = 0; i < devices->len; i++) {
+		const Device *device = devices->pdata[i];
+		g_autofree char *path = output_escape_text(device->block_device);
+
+		fprintf(stream, "%s\n", path);
+	}
 }
 
 static void print_line(FILE *stream, const char *key, const char *format, ...) G_GNUC_PRINTF(3, 4);
@@ -245,44 +247,54 @@ static void add_text(GVariantBuilder *builder, const char *key, const char *text
 	add(builder, key, g_variant_new("ms", text && *text ? text : NULL));
 }
 
-static GVariant *build_device(const Device *device, gboolean with_backing_file,
-			      const char *backing_file)
+static void add_device(GVariantBuilder *b, const Device *device)
 {
 	g_autofree char *user = get_user_name(device->owner_uid);
 	g_autofree char *created = format_time(device->created_at, TRUE);
-	GVariantBuilder b;
 
-	g_variant_builder_init(&b, G_VARIANT_TYPE_VARDICT);
-	add(&b, "id", g_variant_new_uint32(device->id));
-	add_text(&b, "name", device->name);
-	add_text(&b, "block_device", device->block_device);
-	add_text(&b, "char_device", device->char_device);
-	add_text(&b, "owner", user);
-	add(&b, "owner_uid", g_variant_new_uint32(device->owner_uid));
-	add(&b, "owner_gid", g_variant_new_uint32(device->owner_gid));
-	add_text(&b, "state", device->state);
-	add_text(&b, "target", device->target);
-	if (with_backing_file)
-		add_text(&b, "backing_file", backing_file);
-	add(&b, "size", g_variant_new_uint64(device->size));
-	add(&b, "logical_block_size", g_variant_new_uint32(device->logical_block_size));
-	add(&b, "physical_block_size", g_variant_new_uint32(device->physical_block_size));
-	add(&b, "read_only", g_variant_new_boolean(device->read_only));
-	add(&b, "queues", g_variant_new_uint32(device->queues));
-	add(&b, "depth", g_variant_new_uint32(device->depth));
-	add(&b, "queue_cpus", g_variant_new_strv((const char *const *)device->queue_cpus, -1));
-	add(&b, "max_io_size", g_variant_new_uint32(device->max_io_size));
-	add(&b, "flags", g_variant_new_uint64(device->flags));
-	add(&b, "flag_names", g_variant_new_strv((const char *const *)device->flag_names, -1));
-	add(&b, "trusted", g_variant_new_boolean(device->trusted));
+	add(b, "id", g_variant_new_uint32(device->id));
+	add_text(b, "name", device->name);
+	add_text(b, "block_device", device->block_device);
+	add_text(b, "char_device", device->char_device);
+	add_text(b, "owner", user);
+	add(b, "owner_uid", g_variant_new_uint32(device->owner_uid));
+	add(b, "owner_gid", g_variant_new_uint32(device->owner_gid));
+	add_text(b, "state", device->state);
+	add_text(b, "target", device->target);
+	add(b, "size", g_variant_new_uint64(device->size));
+	add(b, "logical_block_size", g_variant_new_uint32(device->logical_block_size));
+	add(b, "physical_block_size", g_variant_new_uint32(device->physical_block_size));
+	add(b, "read_only", g_variant_new_boolean(device->read_only));
+	add(b, "queues", g_variant_new_uint32(device->queues));
+	add(b, "depth", g_variant_new_uint32(device->depth));
+	add(b, "queue_cpus", g_variant_new_strv((const char *const *)device->queue_cpus, -1));
+	add(b, "max_io_size", g_variant_new_uint32(device->max_io_size));
+	add(b, "flags", g_variant_new_uint64(device->flags));
+	add(b, "flag_names", g_variant_new_strv((const char *const *)device->flag_names, -1));
+	add(b, "trusted", g_variant_new_boolean(device->trusted));
 	/* No process is null, not number 0. */
 	if (device->server_pid)
-		add(&b, "server_pid", g_variant_new_uint32(device->server_pid));
+		add(b, "server_pid", g_variant_new_uint32(device->server_pid));
 	else
-		add_text(&b, "server_pid", NULL);
-	add(&b, "shared_memory", g_variant_new_uint64(device->shared_memory));
-	add_text(&b, "created_at", created);
-	return g_variant_builder_end(&b);
+		add_text(b, "server_pid", NULL);
+	add(b, "shared_memory", g_variant_new_uint64(device->shared_memory));
+	add_text(b, "created_at", created);
+}
+
+GVariant *output_build_device(const Device *device)
+{
+	GVariantBuilder builder;
+
+	g_variant_builder_init(&builder, G_VARIANT_TYPE_VARDICT);
+	add_device(&builder, device);
+	return g_variant_builder_end(&builder);
+}
+
+char *output_format_now(void)
+{
+	g_autoptr(GDateTime) now = g_date_time_new_now_utc();
+
+	return g_date_time_format(now, "%Y-%m-%dT%H:%M:%S.%fZ");
 }
 
 void output_print_json(FILE *stream, GPtrArray *devices, GPtrArray *backing_files)
@@ -291,10 +303,15 @@ void output_print_json(FILE *stream, GPtrArray *devices, GPtrArray *backing_file
 	GVariantBuilder list, top;
 
 	g_variant_builder_init(&list, G_VARIANT_TYPE("aa{sv}"));
-	for (guint i = 0; i < devices->len; i++)
-		g_variant_builder_add_value(
-			&list, build_device(devices->pdata[i], backing_files != NULL,
-					    backing_files ? backing_files->pdata[i] : NULL));
+	for (guint i = 0; i < devices->len; i++) {
+		g_variant_builder_open(&list, G_VARIANT_TYPE_VARDICT);
+		add_device(&list, devices->pdata[i]);
+		/* A list does not ask for paths; null says that there is none, or that it is not
+		 * told. */
+		if (backing_files)
+			add_text(&list, "backing_file", backing_files->pdata[i]);
+		g_variant_builder_close(&list);
+	}
 	g_variant_builder_init(&top, G_VARIANT_TYPE_VARDICT);
 	add(&top, "version", g_variant_new_uint32(OUTPUT_JSON_VERSION));
 	add(&top, "devices", g_variant_builder_end(&list));

@@ -6,17 +6,16 @@
 #include <unistd.h>
 
 #include "output.h"
+#include "terminal.h"
 
 #define WIDTH       30
 #define INTERVAL_US 100000
 
 void progress_begin(Progress *progress, guint64 total)
 {
-	const char *terminal = g_getenv("TERM");
-
 	*progress = (Progress){
 		.total = total,
-		.wanted = isatty(STDERR_FILENO) && terminal && strcmp(terminal, "dumb") != 0,
+		.wanted = terminal_get(STDERR_FILENO).moves,
 	};
 }
 

@@ -10,7 +10,11 @@
 static int run(const struct verb *verb, int argc, char **argv, GError **error)
 {
 	gboolean ask_password = TRUE;
-	const GOptionEntry common[] = { VERBS_NO_ASK_PASSWORD(&ask_password), { NULL } };
+	const GOptionEntry common[] = {
+		VERBS_NO_ASK_PASSWORD(&ask_password),
+		DEADLINE_OPTION,
+		{ NULL },
+	};
 	g_autoptr(MakeOptions) options = make_options_new();
 	g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
 	g_autoptr(Bus) bus = NULL;

@@ -4,9 +4,7 @@
  * would be worse than none: with --watch the file follows what ublkd says, and goes when we go.
  */
 #include <errno.h>
-#include <glib-unix.h>
 #include <glib/gstdio.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,19 +14,20 @@
 #include "errors.h"
 #include "output.h"
 #include "verbs.h"
+#include "watch.h"
 
 /* Where engines look for what does not outlive a boot. */
 #define SYSTEM_FOLDER "/run/cdi"
 
 struct writing {
-	Bus *bus;
 	guint32 uid;
 	gboolean everybody;
 	char *path;
 	char *text; /* what is in the file, NULL: there is none */
-	GMainLoop *loop;
-	guint update;  /* source */
-	GError *error; /* why it ended */
+	/* While it follows: */
+	Watch *watch;
+	guint update; /* source */
+	gboolean begun;
 };
 
 static gboolean set_error(const struct writing *writing, GError **error)
@@ -52,15 +51,11 @@ static gboolean write_text(struct writing *writing, const char *text, GError **e
 	return FALSE;
 }
 
-/* Make the file what ublkd says now. */
-static gboolean update(struct writing *writing, gboolean first, GError **error)
+/* Make the file what there is. */
+static gboolean update(struct writing *writing, GPtrArray *devices, gboolean first, GError **error)
 {
-	g_autoptr(GPtrArray) devices = device_list(writing->bus, error);
-	g_autofree char *text = NULL;
+	g_autofree char *text = cdi_spec_print(devices, writing->uid, writing->everybody);
 
-	if (!devices)
-		return FALSE;
-	text = cdi_spec_print(devices, writing->uid, writing->everybody);
 	if (!first && g_strcmp0(text, writing->text) == 0)
 		return TRUE;
 	if (!write_text(writing, text, error))
@@ -73,10 +68,18 @@ static gboolean update(struct writing *writing, gboolean first, GError **error)
 static gboolean on_update(gpointer data)
 {
 	struct writing *writing = data;
+	g_autoptr(GPtrArray) devices = watch_get_devices(writing->watch);
+	gboolean first = !writing->begun;
+	GError *error = NULL;
 
 	writing->update = 0;
-	if (!update(writing, FALSE, &writing->error))
-		g_main_loop_quit(writing->loop);
+	writing->begun = TRUE;
+	if (!update(writing, devices, first, &error)) {
+		watch_end(writing->watch, error);
+	} else if (first) {
+		printf("%s\n", writing->path);
+		fflush(stdout);
+	}
 	return G_SOURCE_REMOVE;
 }
 
@@ -87,73 +90,50 @@ static void update_soon(struct writing *writing)
 		writing->update = g_idle_add(on_update, writing);
 }
 
-static void on_signal(GDBusConnection *connection, const char *sender, const char *path,
-		      const char *interface, const char *signal, GVariant *parameters,
-		      gpointer data)
+static void on_ready(gboolean first, gpointer data)
 {
 	update_soon(data);
 }
 
-/* ublkd is back. While it is not there, nothing is asked, which would start it. */
-static void on_appeared(GDBusConnection *connection, const char *name, const char *owner,
-			gpointer data)
+static void on_added(const Device *device, gboolean first, gpointer data)
+{
+	if (!first)
+		update_soon(data);
+}
+
+static void on_changed(const Device *before, const Device *device, gpointer data)
 {
 	update_soon(data);
 }
 
-/* What the file says would be wrong from now on. */
-static void on_closed(GDBusConnection *connection, gboolean by_bus, GError *cause, gpointer data)
+static void on_removed(const Device *device, gpointer data)
 {
-	struct writing *writing = data;
-
-	if (!writing->error)
-		g_set_error(&writing->error, CLIENT_ERROR, EXIT_CODE_FAILURE,
-			    "the connection to the system bus has ended");
-	g_main_loop_quit(writing->loop);
+	update_soon(data);
 }
 
-static gboolean on_end(gpointer data)
+static void follow(Bus *bus, struct writing *writing, GError **error)
 {
-	g_main_loop_quit(((struct writing *)data)->loop);
-	return G_SOURCE_CONTINUE;
-}
+	static const struct watch_handlers handlers = {
+		.added = on_added,
+		.changed = on_changed,
+		.removed = on_removed,
+		.ready = on_ready,
+	};
+	g_autoptr(Watch) watch = watch_new(bus, &handlers, writing);
 
-static void watch(struct writing *writing, GError **error)
-{
-	GDBusConnection *connection = writing->bus->connection;
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-	guint sources[G_N_ELEMENTS(signals)];
-	guint subscription, name;
-	gulong closed;
-
-	writing->loop = g_main_loop_new(NULL, FALSE);
-	for (gsize i = 0; i < G_N_ELEMENTS(signals); i++)
-		sources[i] = g_unix_signal_add(signals[i], on_end, writing);
-	closed = g_signal_connect(connection, "closed", G_CALLBACK(on_closed), writing);
-	/* all that it says: devices that come and go, and the states of those that are there */
-	subscription = g_dbus_connection_signal_subscribe(connection, UBLK_BUS_NAME, NULL, NULL,
-							  NULL, NULL, G_DBUS_SIGNAL_FLAGS_NONE,
-							  on_signal, writing, NULL);
-	name = g_bus_watch_name_on_connection(connection, UBLK_BUS_NAME,
-					      G_BUS_NAME_WATCHER_FLAGS_NONE, on_appeared, NULL,
-					      writing, NULL);
-	/* after the subscription: nothing is missed in between */
-	if (update(writing, TRUE, error)) {
-		printf("%s\n", writing->path);
-		fflush(stdout);
-		g_main_loop_run(writing->loop);
-	}
-	g_signal_handler_disconnect(connection, closed);
-	g_bus_unwatch_name(name);
-	g_dbus_connection_signal_unsubscribe(connection, subscription);
+	writing->watch = watch;
+	watch_run(watch, TRUE, error);
 	g_clear_handle_id(&writing->update, g_source_remove);
-	for (gsize i = 0; i < G_N_ELEMENTS(signals); i++)
-		g_source_remove(sources[i]);
-	g_main_loop_unref(writing->loop);
-	if (writing->error)
-		g_propagate_error(error, writing->error);
 	/* nobody keeps it right any more */
 	write_text(writing, NULL, *error ? NULL : error);
+}
+
+static void write_once(Bus *bus, struct writing *writing, GError **error)
+{
+	g_autoptr(GPtrArray) devices = device_list(bus, error);
+
+	if (devices && update(writing, devices, TRUE, error))
+		printf("%s\n", writing->path);
 }
 
 static char *make_path(const char *folder, gboolean everybody, GError **error)
@@ -190,16 +170,15 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 	bus = bus_connect(FALSE, error);
 	if (!bus || !bus_get_uid(bus, &writing.uid, error))
 		return EXIT_CODE_FAILURE;
-	writing.bus = bus;
 	writing.everybody = all || writing.uid == 0;
 	path = make_path(argc > 1 ? argv[1] : NULL, writing.everybody && writing.uid == 0, error);
 	if (!path)
 		return EXIT_CODE_FAILURE;
 	writing.path = path;
 	if (watching)
-		watch(&writing, error);
-	else if (update(&writing, TRUE, error))
-		printf("%s\n", path);
+		follow(bus, &writing, error);
+	else
+		write_once(bus, &writing, error);
 	g_free(writing.text);
 	return *error ? EXIT_CODE_FAILURE : EXIT_CODE_SUCCESS;
 }

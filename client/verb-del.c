@@ -3,7 +3,7 @@
 
 static int run(const struct verb *verb, int argc, char **argv, GError **error)
 {
-	return choice_run(verb, "Delete", argc, argv, error);
+	return choice_run(verb, TRUE, argc, argv, error);
 }
 
 const struct verb verb_del = {

@@ -61,7 +61,8 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 {
 	gboolean json = FALSE;
 	const GOptionEntry entries[] = {
-		{ "json", 0, 0, G_OPTION_ARG_NONE, &json, "JSON instead of a table", NULL },
+		VERBS_JSON(&json),
+		DEADLINE_OPTION,
 		{ NULL },
 	};
 	g_autoptr(Bus) bus = NULL;

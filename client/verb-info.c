@@ -9,9 +9,11 @@
 
 static int run(const struct verb *verb, int argc, char **argv, GError **error)
 {
-	gboolean json = FALSE;
+	gboolean json = FALSE, quiet = FALSE;
 	const GOptionEntry entries[] = {
-		{ "json", 0, 0, G_OPTION_ARG_NONE, &json, "JSON instead of text", NULL },
+		VERBS_JSON(&json),
+		VERBS_QUIET(&quiet),
+		DEADLINE_OPTION,
 		{ NULL },
 	};
 	g_autoptr(Bus) bus = NULL;
@@ -34,9 +36,15 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 		if (!device)
 			return EXIT_CODE_NOT_FOUND;
 		g_ptr_array_add(chosen, device);
-		/* A failure is no reason not to show the rest. */
-		g_ptr_array_add(backing_files, device_get_backing_file(bus, device, NULL));
 	}
+	if (quiet && !json) {
+		output_print_paths(stdout, chosen);
+		return EXIT_CODE_SUCCESS;
+	}
+	/* A failure is no reason not to show the rest. */
+	for (guint i = 0; i < chosen->len; i++)
+		g_ptr_array_add(backing_files,
+				device_get_backing_file(bus, chosen->pdata[i], NULL));
 	if (json) {
 		output_print_json(stdout, chosen, backing_files);
 		return EXIT_CODE_SUCCESS;
@@ -59,6 +67,7 @@ const struct verb verb_info = {
 		       "\n"
 		       "Examples:\n"
 		       "  ublk-client info 0\n"
+		       "  mkfs.ext4 $(ublk-client info -q work)\n"
 		       "  ublk-client info --json /dev/ublkb0",
 	.run = run,
 };

@@ -21,13 +21,16 @@ static void remove_others(GPtrArray *devices, guint32 uid)
 
 static int run(const struct verb *verb, int argc, char **argv, GError **error)
 {
-	gboolean all = FALSE, json = FALSE, bytes = FALSE;
+	gboolean all = FALSE, json = FALSE, bytes = FALSE, quiet = FALSE;
+	struct terminal terminal = terminal_get(STDOUT_FILENO);
 	const GOptionEntry entries[] = {
 		{ "all", 'a', 0, G_OPTION_ARG_NONE, &all,
 		  "Everybody's devices (root's default), not just one's own", NULL },
 		{ "bytes", 'b', 0, G_OPTION_ARG_NONE, &bytes,
 		  "Sizes as plain numbers (the default when the output is no terminal)", NULL },
-		{ "json", 0, 0, G_OPTION_ARG_NONE, &json, "JSON instead of a table", NULL },
+		VERBS_JSON(&json),
+		VERBS_QUIET(&quiet),
+		DEADLINE_OPTION,
 		{ NULL },
 	};
 	g_autoptr(Bus) bus = NULL;
@@ -46,16 +49,21 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 		remove_others(devices, uid);
 	if (json)
 		output_print_json(stdout, devices, NULL);
+	else if (quiet)
+		output_print_paths(stdout, devices);
 	else
-		output_print_table(stdout, devices, bytes || !isatty(STDOUT_FILENO));
+		output_print_table(stdout, devices, bytes || !terminal.present, &terminal);
 	return EXIT_CODE_SUCCESS;
 }
 
 const struct verb verb_list = {
 	.name = "list",
 	.summary = "Show the devices",
-	.description = "Examples:\n"
+	.description = "AGE is the time since it was made. A narrow terminal gets fewer columns.\n"
+		       "\n"
+		       "Examples:\n"
 		       "  ublk-client list\n"
+		       "  ublk-client list -q | xargs -n1 ublk-client info\n"
 		       "  ublk-client list --all --json | jq -r '.devices[].block_device'",
 	.run = run,
 };

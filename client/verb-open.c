@@ -107,6 +107,7 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 		  NULL },
 		{ "fd", 0, 0, G_OPTION_ARG_INT, &fd, "The descriptor's number (default: 3)", "N" },
 		VERBS_NO_ASK_PASSWORD(&ask_password),
+		DEADLINE_OPTION,
 		{ NULL },
 	};
 	g_autoptr(Bus) bus = NULL;

@@ -108,6 +108,7 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 		{ "backed", 0, 0, G_OPTION_ARG_NONE, &wish.backed,
 		  "The backing file is large enough: do not look", NULL },
 		VERBS_NO_ASK_PASSWORD(&ask_password),
+		DEADLINE_OPTION,
 		{ NULL },
 	};
 	g_autoptr(Bus) bus = NULL;

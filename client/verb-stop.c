@@ -3,7 +3,7 @@
 
 static int run(const struct verb *verb, int argc, char **argv, GError **error)
 {
-	return choice_run(verb, "Stop", argc, argv, error);
+	return choice_run(verb, FALSE, argc, argv, error);
 }
 
 const struct verb verb_stop = {

@@ -7,6 +7,8 @@
 
 #include <glib.h>
 
+#include "deadline.h"
+
 struct verb {
 	const char *name;
 	/* What follows the options in the usage line, or NULL. */
@@ -34,6 +36,9 @@ extern const struct verb verb_stop;
 extern const struct verb verb_del;
 extern const struct verb verb_resize;
 extern const struct verb verb_open;
+extern const struct verb verb_wait;
+extern const struct verb verb_monitor;
+extern const struct verb verb_limits;
 extern const struct verb verb_cdi;
 extern const struct verb verb_seccomp;
 extern const struct verb verb_features;
@@ -41,6 +46,19 @@ extern const struct verb verb_features;
 /* The whole program: find the verb, run it, print its error. Returns the exit code. */
 int verbs_run(int argc, char **argv);
 
+/*
+ * The options that several verbs have; DEADLINE_OPTION (deadline.h) is one of them, for each verb
+ * that waits for ublkd.
+ */
+#define VERBS_JSON(variable)                                                        \
+	{                                                                           \
+		"json", 0, 0, G_OPTION_ARG_NONE, (variable), "JSON, not text", NULL \
+	}
+#define VERBS_QUIET(variable)                                                                     \
+	{                                                                                         \
+		"quiet", 'q', 0, G_OPTION_ARG_NONE, (variable), "Nothing but the devices' paths", \
+			NULL                                                                      \
+	}
 /* --no-ask-password, for the verbs that may need an authorization. */
 #define VERBS_NO_ASK_PASSWORD(variable)                                                     \
 	{                                                                                   \

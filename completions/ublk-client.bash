@@ -22,6 +22,7 @@ _ublk_client() {
 			case $argument in
 			'') break ;;
 			TARGET) COMPREPLY=($(compgen -W "loop null" -- "$current")) ;;
+			STATE) COMPREPLY=($(compgen -W "live created stopping gone" -- "$current")) ;;
 			FILE)
 				compopt -o filenames
 				mapfile -t COMPREPLY < <(compgen -f -- "$current")

@@ -25,6 +25,8 @@ function __ublk_client_candidates
             switch $columns[3]
                 case TARGET
                     printf '%s\n' $start"loop"\t"a file or block device" $start"null"\t"no data at all"
+                case STATE
+                    printf '%s\n' $start"live"\t"can be used" $start"created"\t"is there" $start"stopping"\t"goes away" $start"gone"\t"is no more"
                 case FILE
                     if test -n "$start"
                         for path in (__fish_complete_path (string replace -- $start '' $current))

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the client prints: JSON, sizes, the table, and nothing that a terminal would obey. */
+#include <pty.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
 #include "json.h"
 #include "output.h"
+#include "table.h"
 
 static void assert_json(const char *variant, const char *expected)
 {
@@ -146,14 +151,17 @@ static char *capture(void (*print)(FILE *stream, GPtrArray *devices))
 	return text;
 }
 
+static const struct terminal pipe_terminal = { .utf8 = TRUE, .width = G_MAXINT };
+
 static void print_table(FILE *stream, GPtrArray *devices)
 {
-	output_print_table(stream, devices, FALSE);
+	((Device *)devices->pdata[0])->created_at = g_get_real_time() - 3 * G_TIME_SPAN_DAY;
+	output_print_table(stream, devices, FALSE, &pipe_terminal);
 }
 
 static void print_bytes(FILE *stream, GPtrArray *devices)
 {
-	output_print_table(stream, devices, TRUE);
+	output_print_table(stream, devices, TRUE, &pipe_terminal);
 }
 
 static void test_table(void)
@@ -161,11 +169,125 @@ static void test_table(void)
 	g_autofree char *table = capture(print_table);
 	g_autofree char *bytes = capture(print_bytes);
 
-	g_assert_cmpstr(table, ==,
-			"DEVICE        NAME  SIZE  TARGET  STATE    OWNER       SERVER  RO\n"
-			"/dev/ublkb0   work   64M  loop    live     4294967294    4711  yes\n"
-			"/dev/ublkb12  x        0  -       created  4294967294       -  no\n");
+	g_assert_cmpstr(
+		table, ==,
+		"DEVICE        NAME  SIZE  TARGET  STATE    OWNER       SERVER  RO   AGE\n"
+		"/dev/ublkb0   work   64M  loop    live     4294967294    4711  yes   3d\n"
+		"/dev/ublkb12  x        0  -       created  4294967294       -  no     -\n");
 	g_assert_nonnull(strstr(bytes, " 67108864 "));
+}
+
+/* What a table is on a terminal of that width. */
+static char *print_on(const struct terminal *terminal)
+{
+	static const struct table_column columns[] = {
+		{ .heading = "NAME", .least = 4 },
+		{ .heading = "STATE" },
+		{ .heading = "N", .right = TRUE, .dispensable = 1 },
+		{ .heading = "RO", .dispensable = 2 },
+	};
+	static const char *const cells[] = { "東京の映像",          "live", "7",  "no",
+					     "e\xcc\x81te\xcc\x81", "new",  "12", "yes" };
+	g_autoptr(Table) table = table_new(columns, G_N_ELEMENTS(columns));
+	char *text = NULL;
+	gsize length;
+	FILE *stream = open_memstream(&text, &length);
+
+	for (gsize i = 0; i < G_N_ELEMENTS(cells); i++)
+		table_add(table, g_strdup(cells[i]), i == 1 ? TERMINAL_GOOD : TERMINAL_PLAIN);
+	table_print(table, stream, terminal);
+	fclose(stream);
+	return text;
+}
+
+static void assert_table(int width, gboolean colour, gboolean utf8, const char *expected)
+{
+	struct terminal terminal = { .colour = colour, .utf8 = utf8, .width = width };
+	g_autofree char *text = print_on(&terminal);
+
+	g_assert_cmpstr(text, ==, expected);
+}
+
+/* Columns are what characters take, not how many characters they are; and lines do not wrap. */
+static void test_width(void)
+{
+	assert_table(G_MAXINT, FALSE, TRUE,
+		     "NAME        STATE   N  RO\n"
+		     "東京の映像  live    7  no\n"
+		     "e\xcc\x81te\xcc\x81         new    12  yes\n");
+	/* A wide character is not cut in two: the ellipsis has what is left. */
+	assert_table(23, FALSE, TRUE,
+		     "NAME     STATE   N  RO\n"
+		     "東京の…  live    7  no\n"
+		     "e\xcc\x81te\xcc\x81      new    12  yes\n");
+	assert_table(22, FALSE, FALSE,
+		     "NAME    STATE   N  RO\n"
+		     "東京~   live    7  no\n"
+		     "e\xcc\x81te\xcc\x81     new    12  yes\n");
+	/* Narrower than what cannot be cut: the least important goes first. */
+	assert_table(16, FALSE, TRUE,
+		     "NAME  STATE   N\n"
+		     "東…   live    7\n"
+		     "e\xcc\x81te\xcc\x81   new    12\n");
+	/* What can neither be cut nor left out stays. */
+	assert_table(1, FALSE, TRUE,
+		     "NAME  STATE\n"
+		     "東…   live\n"
+		     "e\xcc\x81te\xcc\x81   new\n");
+	assert_table(16, TRUE, TRUE,
+		     "NAME  STATE   N\n"
+		     "東…   \033[32mlive\033[0m    7\n"
+		     "e\xcc\x81te\xcc\x81   new    12\n");
+}
+
+/* Neither a pipe nor a dumb terminal is sent what only a terminal understands. */
+static void test_no_terminal(void)
+{
+	int ends[2];
+	struct terminal terminal;
+
+	g_assert_no_errno(pipe(ends));
+	g_setenv("TERM", "xterm", TRUE);
+	terminal = terminal_get(ends[1]);
+	g_assert_false(terminal.present || terminal.moves || terminal.colour || terminal.graphics);
+	g_assert_cmpint(terminal.width, ==, G_MAXINT);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+static void test_kinds_of_terminals(void)
+{
+	static const struct {
+		const char *term, *no_color;
+		gboolean moves, colour;
+	} kinds[] = {
+		{ "xterm", NULL, TRUE, TRUE }, { "xterm", "1", TRUE, FALSE },
+		{ "xterm", "", TRUE, TRUE },   { "dumb", NULL, FALSE, FALSE },
+		{ "", NULL, FALSE, FALSE },
+	};
+	struct winsize size = { .ws_col = 37, .ws_row = 11 };
+	int master, slave;
+
+	if (openpty(&master, &slave, NULL, NULL, &size) < 0) {
+		g_test_skip("there are no pseudo-terminals");
+		return;
+	}
+	for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++) {
+		struct terminal terminal;
+
+		g_setenv("TERM", kinds[i].term, TRUE);
+		g_unsetenv("NO_COLOR");
+		if (kinds[i].no_color)
+			g_setenv("NO_COLOR", kinds[i].no_color, TRUE);
+		terminal = terminal_get(slave);
+		g_assert_true(terminal.present);
+		g_assert_cmpint(terminal.moves, ==, kinds[i].moves);
+		g_assert_cmpint(terminal.colour, ==, kinds[i].colour);
+		g_assert_cmpint(terminal.width, ==, 37);
+		g_assert_cmpint(terminal.height, ==, 11);
+	}
+	close(master);
+	close(slave);
 }
 
 static void print_json_list(FILE *stream, GPtrArray *devices)
@@ -200,8 +322,8 @@ static void test_json_shape(void)
 	g_assert_nonnull(strstr(list, "\"created_at\": null\n"));
 	/* A list does not ask for paths; "null" would say that there is none. */
 	g_assert_null(strstr(list, "backing_file"));
-	g_assert_nonnull(strstr(info, "\"backing_file\": \"/home/alice/a \\\"b\\\".img\",\n"));
-	g_assert_nonnull(strstr(info, "\"backing_file\": null,\n"));
+	g_assert_nonnull(strstr(info, "\"backing_file\": \"/home/alice/a \\\"b\\\".img\"\n"));
+	g_assert_nonnull(strstr(info, "\"backing_file\": null\n"));
 }
 
 int main(int argc, char **argv)
@@ -213,5 +335,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/client/output/sizes", test_sizes);
 	g_test_add_func("/client/output/terminal", test_terminal);
 	g_test_add_func("/client/output/table", test_table);
+	g_test_add_func("/client/output/width", test_width);
+	g_test_add_func("/client/output/no-terminal", test_no_terminal);
+	g_test_add_func("/client/output/kinds-of-terminals", test_kinds_of_terminals);
 	return g_test_run();
 }

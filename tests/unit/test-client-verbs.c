@@ -32,6 +32,10 @@ static struct {
 	GString *calls;
 	/* When set, what the next call is answered with. */
 	const char *error;
+	/* Answers to GetManagedObjects, counted by GDBus's thread. */
+	int lists;
+	/* AddDevice is not answered. */
+	gboolean silent;
 	/* How many calls said which device they meant, and not just its number. */
 	guint meant;
 	/* What GetBackingFile tells of one's own. */
@@ -70,7 +74,9 @@ static gboolean handle_add(UblkBusManager *manager, GDBusMethodInvocation *invoc
 	g_string_append(mock.calls, flags & G_DBUS_MESSAGE_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION
 					    ? "may ask\n"
 					    : "may not ask\n");
-	if (!refuse(invocation))
+	if (mock.silent)
+		g_object_unref(invocation);
+	else if (!refuse(invocation))
 		ublk_bus_manager_complete_add_device(manager, invocation, NULL,
 						     "/org/ublk1/devices/4");
 	return TRUE;
@@ -160,6 +166,16 @@ static void count_meant(UblkBusDevice *device, GVariant *options)
 
 	if (g_variant_lookup(options, UBLK_OPT_CREATED_AT, "t", &created_at))
 		mock.meant += created_at == ublk_bus_device_get_created_at(device);
+}
+
+static gboolean handle_stop(UblkBusDevice *device, GDBusMethodInvocation *invocation,
+			    GVariant *options)
+{
+	count_meant(device, options);
+	g_string_append(mock.calls, "Stop\n");
+	if (!refuse(invocation))
+		ublk_bus_device_complete_stop(device, invocation);
+	return TRUE;
 }
 
 static gboolean handle_delete(UblkBusDevice *device, GDBusMethodInvocation *invocation,
@@ -254,6 +270,7 @@ static void add_device(guint32 id, const char *name, guint32 uid)
 	ublk_bus_device_set_block_device(device, block);
 	ublk_bus_device_set_char_device(device, character);
 	g_signal_connect(device, "handle-start", G_CALLBACK(handle_start), NULL);
+	g_signal_connect(device, "handle-stop", G_CALLBACK(handle_stop), NULL);
 	g_signal_connect(device, "handle-delete", G_CALLBACK(handle_delete), NULL);
 	g_signal_connect(device, "handle-open-block-device", G_CALLBACK(handle_open), NULL);
 	g_signal_connect(device, "handle-resize", G_CALLBACK(handle_resize), NULL);
@@ -274,6 +291,11 @@ static void add_manager(void)
 	ublk_bus_manager_set_feature_table(
 		manager, g_variant_new_parsed("[('unprivileged-dev', '6.3', 'allowed', 'its own'), "
 					      "('zoned', '6.6', 'refused', 'zones')]"));
+	ublk_bus_manager_set_limits(
+		manager, g_variant_new_parsed("{'devices-per-user': <@u 1>, 'devices-total': "
+					      "<@u 60>, 'queue-memory-per-user': <@t 67108864>, "
+					      "'shared-memory-per-user': <@t 131072>, "
+					      "'creations-per-minute': <@u 300>}"));
 	g_signal_connect(manager, "handle-add-device", G_CALLBACK(handle_add), NULL);
 	g_signal_connect(manager, "handle-create-device", G_CALLBACK(handle_create), NULL);
 	ublk_bus_object_skeleton_set_manager(object, manager);
@@ -285,13 +307,31 @@ static void set_name(GDBusConnection *connection, const char *name, gpointer dat
 	*(gboolean *)data = TRUE;
 }
 
-static void mock_up(void)
+static GDBusMessage *count_lists(GDBusConnection *connection, GDBusMessage *message,
+				 gboolean incoming, gpointer data)
+{
+	if (!incoming && g_strcmp0(g_dbus_message_get_signature(message), "a{oa{sa{sv}}}") == 0)
+		g_atomic_int_inc(&mock.lists);
+	return message;
+}
+
+static void take_name(void)
 {
 	gboolean owned = FALSE;
 
+	mock.name = g_bus_own_name_on_connection(mock.connection, UBLK_BUS_NAME, 0, set_name, NULL,
+						 &owned, NULL);
+	while (!owned)
+		g_main_context_iteration(NULL, TRUE);
+}
+
+static void mock_up(void)
+{
 	mock.calls = g_string_new(NULL);
 	mock.error = NULL;
 	mock.meant = 0;
+	mock.silent = FALSE;
+	mock.lists = 0;
 	mock.backing = "/home/me/disk.img";
 	mock.server_pidfd = -1;
 	mock.objects = g_dbus_object_manager_server_new(UBLK_BUS_ROOT);
@@ -299,10 +339,7 @@ static void mock_up(void)
 	add_device(0, "work", getuid());
 	add_device(3, "hers", getuid() + 1);
 	g_dbus_object_manager_server_set_connection(mock.objects, mock.connection);
-	mock.name = g_bus_own_name_on_connection(mock.connection, UBLK_BUS_NAME, 0, set_name, NULL,
-						 &owned, NULL);
-	while (!owned)
-		g_main_context_iteration(NULL, TRUE);
+	take_name();
 }
 
 static void mock_down(void)
@@ -357,6 +394,36 @@ static GSubprocess *start_client(const char *line)
 	client = g_subprocess_launcher_spawnv(launcher, (const char *const *)argv->pdata, &error);
 	g_assert_no_error(error);
 	return client;
+}
+
+/* A line of what it prints, and no byte of the next; ublkd answers meanwhile. NULL: it has ended.
+ */
+static char *read_any_line(GSubprocess *client)
+{
+	struct pollfd readable = {
+		.fd = g_unix_input_stream_get_fd(
+			G_UNIX_INPUT_STREAM(g_subprocess_get_stdout_pipe(client))),
+		.events = POLLIN,
+	};
+	g_autoptr(GString) line = g_string_new(NULL);
+	char c;
+
+	for (;;) {
+		while (poll(&readable, 1, 0) == 0)
+			g_main_context_iteration(NULL, FALSE);
+		if (read(readable.fd, &c, 1) != 1)
+			return NULL;
+		if (c == '\n')
+			return g_string_free(g_steal_pointer(&line), FALSE);
+		g_string_append_c(line, c);
+	}
+}
+
+static void read_line(GSubprocess *client, const char *expected)
+{
+	g_autofree char *line = read_any_line(client);
+
+	g_assert_cmpstr(line, ==, expected);
 }
 
 static struct result end_client(GSubprocess *client)
@@ -720,8 +787,6 @@ static char *read_file(const char *path)
 	return text;
 }
 
-static void read_line(GSubprocess *client, const char *expected);
-
 static void wait_for_file(const char *path, const char *word, gboolean wanted)
 {
 	for (;;) {
@@ -784,6 +849,334 @@ static void test_cdi(void)
 	g_assert_cmpint(g_rmdir(folder), ==, 0);
 }
 
+static UblkBusDevice *get_device(guint32 id)
+{
+	g_autofree char *path = g_strdup_printf(UBLK_BUS_DEVICES "/%u", id);
+	g_autoptr(GDBusObject) object =
+		g_dbus_object_manager_get_object(G_DBUS_OBJECT_MANAGER(mock.objects), path);
+
+	return ublk_bus_object_get_device(UBLK_BUS_OBJECT(object));
+}
+
+static void set_state(guint32 id, const char *state)
+{
+	g_autoptr(UblkBusDevice) device = get_device(id);
+
+	ublk_bus_device_set_state(device, state);
+	g_dbus_interface_skeleton_flush(G_DBUS_INTERFACE_SKELETON(device));
+}
+
+static void remove_device(guint32 id)
+{
+	g_autofree char *path = g_strdup_printf(UBLK_BUS_DEVICES "/%u", id);
+
+	g_dbus_object_manager_server_unexport(mock.objects, path);
+}
+
+/* Scripts want a path, and nothing that they would have to cut off. */
+static void test_quiet(void)
+{
+	mock_up();
+	add_device(5, "more", getuid());
+	{
+		auto_result list = run_client("list -aq");
+		auto_result info = run_client("info -q more 0");
+
+		g_assert_cmpstr(list.out, ==, "/dev/ublkb0\n/dev/ublkb3\n/dev/ublkb5\n");
+		g_assert_cmpstr(info.out, ==, "/dev/ublkb5\n/dev/ublkb0\n");
+		g_assert_cmpint(info.status, ==, 0);
+	}
+	mock_down();
+}
+
+/* Who waits for a limited time hears that it was not enough, and may be wrong to think it is
+ * undone. */
+static void test_timeout(void)
+{
+	mock_up();
+	mock.silent = TRUE;
+	{
+		auto_result result = run_client("add -t null --size 1G --timeout 0.2");
+
+		g_assert_cmpint(result.status, ==, 6);
+		g_assert_cmpstr(result.out, ==, "");
+		g_assert_nonnull(strstr(result.err, "within 0.2 s (--timeout); it may still"));
+	}
+	for (int i = 0; i < 5; i++) {
+		static const char *const wrong[] = { "0", "-1", "1x", "nan", "1e99" };
+		g_autofree char *line = g_strdup_printf("list --timeout=%s", wrong[i]);
+		auto_result result = run_client(line);
+
+		g_assert_cmpint(result.status, ==, 2);
+		g_assert_nonnull(strstr(result.err, wrong[i]));
+	}
+	mock_down();
+}
+
+/* Each is the other one with the option, and what is not live cannot be stopped. */
+static void test_stop(void)
+{
+	mock_up();
+	add_device(5, "more", getuid());
+	{
+		auto_result stop = run_client("stop work");
+		auto_result no_wait = run_client("del --no-wait work");
+		auto_result wait = run_client("stop --wait work");
+
+		g_assert_cmpint(stop.status | no_wait.status | wait.status, ==, 0);
+	}
+	set_state(5, "created");
+	{
+		auto_result no_wait = run_client("del --no-wait more");
+
+		g_assert_cmpint(no_wait.status, ==, 0);
+	}
+	g_assert_cmpstr(mock.calls->str, ==,
+			"Stop\nStop\nDelete /org/ublk1/devices/0\nDelete /org/ublk1/devices/5\n");
+	g_assert_cmpuint(mock.meant, ==, 4);
+	mock_down();
+}
+
+static void test_limits(void)
+{
+	mock_up();
+	{
+		auto_result text = run_client("limits");
+		auto_result json = run_client("limits --json");
+
+		g_assert_cmpint(text.status, ==, 0);
+		g_assert_cmpstr(text.out, ==,
+				"LIMIT                    AT MOST    USED\n"
+				"devices-per-user               1       1\n"
+				"devices-total                 60       2\n"
+				"queue-memory-per-user   67108864  131072\n"
+				"shared-memory-per-user    131072   65536\n"
+				"creations-per-minute         300       -\n");
+		g_assert_true(
+			g_str_has_prefix(json.out, "{\n  \"version\": 1,\n  \"limits\": [\n"));
+		g_assert_nonnull(strstr(json.out, "\"name\": \"devices-total\",\n      \"limit\": "
+						  "60,\n      \"used\": 2\n"));
+		g_assert_nonnull(strstr(json.out, "\"used\": null\n"));
+	}
+	mock_down();
+}
+
+/* So many clients have the list, and hear of whatever happens from now on. */
+static void wait_for_watchers(int n)
+{
+	while (g_atomic_int_get(&mock.lists) < n)
+		g_main_context_iteration(NULL, FALSE);
+	g_atomic_int_set(&mock.lists, 0);
+}
+
+static void read_event(GSubprocess *client, const char *expected, ...) G_GNUC_NULL_TERMINATED;
+
+/* The next line, which must have all of these in it. */
+static void read_event(GSubprocess *client, const char *expected, ...)
+{
+	g_autofree char *line = read_any_line(client);
+	va_list more;
+
+	g_test_message("%s", line);
+	va_start(more, expected);
+	for (; expected; expected = va_arg(more, const char *))
+		if (!line || !strstr(line, expected))
+			g_error("“%s” is not in the line “%s”", expected, line);
+	va_end(more);
+}
+
+static struct result end_by(GSubprocess *client, int signal)
+{
+	g_subprocess_send_signal(client, signal);
+	return end_client(client);
+}
+
+/* What is there, what comes, changes and goes; one's own, unless all are asked for. */
+static void test_monitor(void)
+{
+	g_autoptr(GSubprocess) client = NULL;
+
+	mock_up();
+	client = start_client("monitor --json 0 more");
+	read_event(client, "{\"version\": 1,\"time\": \"2", "\"event\": \"present\"",
+		   "\"name\": \"work\"", NULL);
+	read_event(client, "\"event\": \"ready\"", NULL);
+	add_device(4, "nobody's", getuid());
+	add_device(5, "more", getuid());
+	read_event(client, "\"event\": \"added\"", "\"name\": \"more\"", NULL);
+	set_state(5, "stopping");
+	read_event(client, "\"event\": \"changed\"", "\"changed\": [\"state\"]",
+		   "\"state\": \"stopping\"", NULL);
+	remove_device(5);
+	read_event(client, "\"event\": \"removed\"", "\"id\": 5", NULL);
+	{
+		auto_result result = end_by(client, SIGINT);
+
+		g_assert_cmpint(result.status, ==, 0);
+		g_assert_cmpstr(result.out, ==, "");
+		g_assert_cmpstr(result.err, ==, "");
+	}
+	g_clear_object(&client);
+	remove_device(4);
+	client = start_client("monitor -a");
+	read_event(client, "present  /dev/ublkb0  ", "/work  live  size 64M  target loop", NULL);
+	read_event(client, "present  /dev/ublkb3  ", "/hers  live", NULL);
+	set_state(3, "stop\033ping");
+	read_event(client, "changed  /dev/ublkb3  ", "/hers  live ", " stop\\x1bping", NULL);
+	{
+		auto_result result = end_by(client, SIGTERM);
+
+		g_assert_cmpint(result.status, ==, 0);
+	}
+	mock_down();
+}
+
+/* What happened while ublkd was away is told when it is back; it is not started for that. */
+static void test_monitor_restart(void)
+{
+	g_autoptr(GSubprocess) client = NULL;
+
+	mock_up();
+	add_device(5, "more", getuid());
+	add_device(6, "most", getuid());
+	client = start_client("monitor --json work more most new");
+	read_event(client, "present", "work", NULL);
+	read_event(client, "present", "more", NULL);
+	read_event(client, "present", "most", NULL);
+	read_event(client, "ready", NULL);
+	g_bus_unown_name(mock.name);
+	read_event(client, "\"event\": \"lost\"", NULL);
+	/* Nobody's signals now. */
+	set_state(0, "stopping");
+	remove_device(5);
+	remove_device(6);
+	add_device(6, "new", getuid());
+	{
+		g_autoptr(UblkBusDevice) another = get_device(6);
+
+		ublk_bus_device_set_created_at(another, 1);
+	}
+	take_name();
+	read_event(client, "removed", "more", NULL);
+	read_event(client, "changed", "\"changed\": [\"state\"]", "work", NULL);
+	/* Another one with the same number. */
+	read_event(client, "removed", "most", NULL);
+	read_event(client, "added", "new", NULL);
+	read_event(client, "\"event\": \"back\"", NULL);
+	set_state(0, "dead");
+	read_event(client, "changed", "work", "dead", NULL);
+	{
+		auto_result result = end_by(client, SIGTERM);
+
+		g_assert_cmpint(result.status, ==, 0);
+		g_assert_cmpstr(result.out, ==, "");
+	}
+	mock_down();
+}
+
+/* Signals that are not ublkd's say nothing: anybody on the bus can send them. */
+static void test_monitor_forged(void)
+{
+	g_autoptr(GSubprocess) client = NULL;
+	g_autoptr(GDBusConnection) other = g_dbus_connection_new_for_address_sync(
+		g_test_dbus_get_bus_address(mock.bus),
+		G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
+			G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
+		NULL, NULL, NULL);
+	static const char *const interfaces[] = { UBLK_BUS_DEVICE_INTERFACE, NULL };
+
+	mock_up();
+	client = start_client("monitor --json work");
+	read_event(client, "present", NULL);
+	read_event(client, "ready", NULL);
+	g_assert_true(g_dbus_connection_emit_signal(
+		other, NULL, UBLK_BUS_ROOT, "org.freedesktop.DBus.ObjectManager",
+		"InterfacesRemoved", g_variant_new("(o^as)", UBLK_BUS_DEVICES "/0", interfaces),
+		NULL));
+	g_assert_true(g_dbus_connection_flush_sync(other, NULL, NULL));
+	set_state(0, "stopping");
+	read_event(client, "changed", NULL);
+	{
+		auto_result result = end_by(client, SIGTERM);
+
+		g_assert_cmpint(result.status, ==, 0);
+	}
+	mock_down();
+}
+
+static void test_wait_live(void)
+{
+	g_autoptr(GSubprocess) client = NULL;
+
+	mock_up();
+	{
+		auto_result now = run_client("wait work 3");
+		auto_result quiet = run_client("wait -q work");
+		auto_result wrong = run_client("wait --for ever work");
+		auto_result late = run_client("wait --timeout 0.1 later");
+
+		g_assert_cmpint(now.status, ==, 0);
+		g_assert_cmpstr(now.out, ==, "/dev/ublkb0\n/dev/ublkb3\n");
+		g_assert_cmpstr(quiet.out, ==, "");
+		g_assert_cmpint(quiet.status, ==, 0);
+		g_assert_cmpint(wrong.status, ==, 2);
+		g_assert_cmpint(late.status, ==, 6);
+		g_assert_nonnull(strstr(late.err, "“later” is not live"));
+	}
+	/* By the signals of one that comes, over a restart of ublkd. */
+	g_atomic_int_set(&mock.lists, 0);
+	client = start_client("wait later work");
+	wait_for_watchers(1);
+	add_device(5, "later", getuid());
+	set_state(5, "created");
+	g_bus_unown_name(mock.name);
+	take_name();
+	set_state(5, "starting");
+	set_state(5, "live");
+	{
+		auto_result result = end_client(client);
+
+		g_assert_cmpint(result.status, ==, 0);
+		g_assert_cmpstr(result.out, ==, "/dev/ublkb5\n/dev/ublkb0\n");
+	}
+	mock_down();
+}
+
+static void test_wait_gone(void)
+{
+	g_autoptr(GSubprocess) gone = NULL, live = NULL;
+
+	mock_up();
+	add_device(0x30, "0", getuid());
+	set_state(0, "starting");
+	{
+		auto_result never = run_client("wait --for gone nothing");
+		auto_result which = run_client("wait --for gone 0");
+
+		g_assert_cmpint(never.status, ==, 0);
+		g_assert_cmpint(which.status, ==, 2);
+		g_assert_nonnull(strstr(which.err, "/dev/ublkb0"));
+		g_assert_nonnull(strstr(which.err, "/dev/ublkb48"));
+	}
+	g_atomic_int_set(&mock.lists, 0);
+	gone = start_client("wait --for gone work");
+	live = start_client("wait work");
+	wait_for_watchers(2);
+	/* The next one with the number is another one. */
+	remove_device(0);
+	add_device(0, "work", getuid());
+	{
+		auto_result result = end_client(gone);
+		auto_result other = end_client(live);
+
+		g_assert_cmpint(result.status, ==, 0);
+		g_assert_cmpstr(result.out, ==, "");
+		g_assert_cmpint(other.status, ==, 3);
+		g_assert_nonnull(strstr(other.err, "“work” goes away"));
+	}
+	mock_down();
+}
+
 static void test_features(void)
 {
 	mock_up();
@@ -818,22 +1211,6 @@ static char *write_server(const char *folder, const char *says)
 }
 
 #define SERVER_READY "printf 'READY=1\\nsize=1048576\\n' >&4\nexec 4>&-\nexec sleep 1000"
-
-static void read_line(GSubprocess *client, const char *expected)
-{
-	g_autoptr(GDataInputStream)
-		lines = g_data_input_stream_new(g_subprocess_get_stdout_pipe(client));
-	g_autofree char *line = NULL;
-	int fd = g_unix_input_stream_get_fd(
-		G_UNIX_INPUT_STREAM(g_subprocess_get_stdout_pipe(client)));
-	struct pollfd readable = { .fd = fd, .events = POLLIN };
-
-	g_filter_input_stream_set_close_base_stream(G_FILTER_INPUT_STREAM(lines), FALSE);
-	while (poll(&readable, 1, 0) == 0)
-		g_main_context_iteration(NULL, FALSE);
-	line = g_data_input_stream_read_line(lines, NULL, NULL, NULL);
-	g_assert_cmpstr(line, ==, expected);
-}
 
 /* The test's own limit is meson's. */
 static void assert_server_gone(void)
@@ -1019,6 +1396,7 @@ int main(int argc, char **argv)
 			G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
 		NULL, NULL, NULL);
 	g_assert_nonnull(mock.connection);
+	g_dbus_connection_add_filter(mock.connection, count_lists, NULL, NULL);
 
 	g_test_add_func("/client/verbs/absent", test_absent);
 	g_test_add_func("/client/verbs/add", test_add);
@@ -1031,6 +1409,15 @@ int main(int argc, char **argv)
 	g_test_add_func("/client/verbs/open", test_open);
 	g_test_add_func("/client/verbs/cdi", test_cdi);
 	g_test_add_func("/client/verbs/features", test_features);
+	g_test_add_func("/client/verbs/quiet", test_quiet);
+	g_test_add_func("/client/verbs/timeout", test_timeout);
+	g_test_add_func("/client/verbs/stop", test_stop);
+	g_test_add_func("/client/verbs/limits", test_limits);
+	g_test_add_func("/client/monitor/events", test_monitor);
+	g_test_add_func("/client/monitor/restart", test_monitor_restart);
+	g_test_add_func("/client/monitor/forged", test_monitor_forged);
+	g_test_add_func("/client/wait/live", test_wait_live);
+	g_test_add_func("/client/wait/gone", test_wait_gone);
 	g_test_add_func("/client/serve/until-interrupted", test_serve);
 	g_test_add_func("/client/serve/killed", test_serve_killed);
 	g_test_add_func("/client/serve/server-killed", test_serve_server_killed);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * How long the command as a whole may take: the option --timeout of the verbs that wait for
+ * somebody.
+ */
+#pragma once
+
+#include <glib.h>
+
+#define DEADLINE_OPTION                                                                \
+	{                                                                              \
+		"timeout", 0, 0, G_OPTION_ARG_CALLBACK, deadline_parse,                \
+			"Give up after so many seconds, with exit status 6", "SECONDS" \
+	}
+
+/* The option's callback: a number of seconds above 0, from now on. */
+gboolean deadline_parse(const char *option, const char *value, gpointer data, GError **error);
+
+/* What is left in milliseconds, at least 1; @otherwise where no time was set. */
+int deadline_get_left_ms(int otherwise);
+
+/* What the user said, for messages; NULL: nothing. */
+const char *deadline_get_text(void);
