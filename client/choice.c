@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "choice.h"
 
+#include "device-use.h"
 #include "device-word.h"
 #include "errors.h"
 #include "parse.h"
@@ -28,9 +29,17 @@ static GPtrArray *choose(GPtrArray *devices, guint32 uid, gboolean all, char **w
 	return g_steal_pointer(&chosen);
 }
 
+/* The kernel takes a device away under a mounted file system without a word. */
 static gboolean take_away(Bus *bus, const Device *device, gboolean deletes, gboolean wait,
-			  GError **error)
+			  gboolean force, GError **error)
 {
+	g_autofree char *use = force ? NULL : device_use_describe("", device->id);
+
+	if (use) {
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_BUSY,
+			    "%s, or lose with --force what was not written back", use);
+		return FALSE;
+	}
 	/* What is not live cannot be stopped, and is deleted in no time. */
 	if (deletes && !g_str_equal(device->state, UBLK_STATE_LIVE))
 		wait = TRUE;
@@ -39,7 +48,7 @@ static gboolean take_away(Bus *bus, const Device *device, gboolean deletes, gboo
 
 int choice_run(const struct verb *verb, gboolean deletes, int argc, char **argv, GError **error)
 {
-	gboolean ask_password = TRUE, all = FALSE, wait = deletes;
+	gboolean ask_password = TRUE, all = FALSE, wait = deletes, force = FALSE;
 	g_auto(GStrv) numbers = NULL;
 	const GOptionEntry entries[] = {
 		{ "all", 'a', 0, G_OPTION_ARG_NONE, &all, "All devices of one's own", NULL },
@@ -50,6 +59,8 @@ int choice_run(const struct verb *verb, gboolean deletes, int argc, char **argv,
 		  "Until the server has left and the number is free", NULL },
 		{ "no-wait", 0, G_OPTION_FLAG_REVERSE, G_OPTION_ARG_NONE, &wait,
 		  "Only until the block device has gone", NULL },
+		{ "force", 0, 0, G_OPTION_ARG_NONE, &force, "Also while it is mounted or in use",
+		  NULL },
 		VERBS_NO_ASK_PASSWORD(&ask_password),
 		DEADLINE_OPTION,
 		{ NULL },
@@ -98,7 +109,7 @@ int choice_run(const struct verb *verb, gboolean deletes, int argc, char **argv,
 		const Device *device = chosen->pdata[i];
 		g_autoptr(GError) failure = NULL;
 
-		if (take_away(bus, device, deletes, wait, &failure))
+		if (take_away(bus, device, deletes, wait, force, &failure))
 			continue;
 		/* Gone by itself while we were about it: for --all that is as good. */
 		if (all && errors_get_exit_code(failure) == EXIT_CODE_NOT_FOUND)

@@ -9,6 +9,7 @@
 #include "errors.h"
 #include "output.h"
 #include "parse.h"
+#include "suggest.h"
 
 #define BY_UBLK   "/dev/disk/by-ublk/"
 #define MAX_LINKS 8
@@ -129,9 +130,25 @@ static Device *find_path(GPtrArray *devices, const char *word)
 	return NULL;
 }
 
-static void set_not_found(GError **error, GPtrArray *devices, const char *word)
+/* The name of a device of one's own that is nearest to @word, or NULL. Owned by the device. */
+static const char *suggest_name(GPtrArray *devices, guint32 own_uid, const char *word)
+{
+	g_autoptr(GPtrArray) names = g_ptr_array_new();
+
+	for (guint i = 0; i < devices->len; i++) {
+		const Device *device = devices->pdata[i];
+
+		if (device->owner_uid == own_uid)
+			g_ptr_array_add(names, device->name);
+	}
+	g_ptr_array_add(names, NULL);
+	return suggest_word(word, (const char *const *)names->pdata);
+}
+
+static void set_not_found(GError **error, GPtrArray *devices, guint32 own_uid, const char *word)
 {
 	g_autoptr(GString) others = g_string_new(NULL);
+	const char *meant = suggest_name(devices, own_uid, word);
 
 	for (guint i = 0; i < devices->len; i++) {
 		const Device *device = devices->pdata[i];
@@ -148,6 +165,9 @@ static void set_not_found(GError **error, GPtrArray *devices, const char *word)
 		g_set_error(error, CLIENT_ERROR, EXIT_CODE_NOT_FOUND,
 			    "no device of yours has the name “%s”; for somebody else's say %s",
 			    word, others->str);
+	else if (meant)
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_NOT_FOUND,
+			    "there is no device “%s”; did you mean %s?", word, meant);
 	else
 		g_set_error(error, CLIENT_ERROR, EXIT_CODE_NOT_FOUND,
 			    "there is no device “%s”; `ublk-client list -a` shows all", word);
@@ -172,6 +192,6 @@ Device *device_word_find(GPtrArray *devices, const char *word, guint32 own_uid, 
 		return NULL;
 	}
 	if (!by_number && !by_name)
-		set_not_found(error, devices, word);
+		set_not_found(error, devices, own_uid, word);
 	return by_number ? by_number : by_name;
 }

@@ -8,11 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "driver.h"
 #include "output.h"
 #include "ublk-dbus.h"
 
-#define UBLK_GROUP          "ublk"
-#define UBLK_CONTROL_DEVICE "/dev/ublk-control"
+#define UBLK_GROUP "ublk"
 
 G_DEFINE_QUARK(ublk - client - error, client_error)
 
@@ -113,7 +113,7 @@ char *errors_describe_membership(enum errors_membership membership, const char *
 	return NULL;
 }
 
-static char *get_denied_hint(void)
+static char *get_create_hint(void)
 {
 	const struct passwd *user = getpwuid(getuid());
 	g_autofree char *name = NULL;
@@ -130,6 +130,15 @@ static char *get_denied_hint(void)
 	return errors_describe_membership(get_membership(name), name);
 }
 
+static char *get_denied_hint(const GError *error, gboolean creating)
+{
+	if (!strstr(error->message, "not authorized"))
+		return NULL;
+	if (strstr(error->message, UBLK_ACTION_MANAGE_OTHERS))
+		return g_strdup("the device is somebody else's, who may do it without");
+	return creating ? get_create_hint() : NULL;
+}
+
 /*
  * ublkd cannot see this sysctl; we can, unless we are in a container that hides it. Where it is 2,
  * udev's helper cannot ask the kernel either, whose a device is, and ublkd waits for it in vain.
@@ -143,9 +152,9 @@ static char *get_uring_hint(void)
 		return NULL;
 	g_strchomp(disabled);
 	if (strcmp(disabled, "2") == 0)
-		return g_strdup("sysctl kernel.io_uring_disabled is 2, which forbids io_uring to "
-				"everybody, root included: without it there are no such devices; "
-				"set it to 0, or to 1 with kernel.io_uring_group");
+		return g_strdup(
+			"sysctl kernel.io_uring_disabled is 2, which forbids it to everybody, "
+			"root included: set it to 0, or to 1 with kernel.io_uring_group");
 	if (strcmp(disabled, "1") != 0)
 		return NULL;
 	if (g_file_get_contents("/proc/sys/kernel/io_uring_group", &group, NULL, NULL))
@@ -168,20 +177,14 @@ char *errors_get_hint(const GError *error, gboolean creating)
 	 */
 	if (strcmp(name, UBLK_BUS_ERROR_ACCESS_DENIED) == 0 ||
 	    strcmp(name, UBLK_BUS_ERROR_INTERACTIVE) == 0)
-		return creating && strstr(error->message, "not authorized") ? get_denied_hint()
-									    : NULL;
-	/* Without the driver, ublkd says what the kernel said; the remedy is the same each time. */
+		return get_denied_hint(error, creating);
 	if (strcmp(name, UBLK_BUS_ERROR_NOT_SUPPORTED) == 0 ||
 	    strcmp(name, UBLK_BUS_ERROR_KERNEL) == 0) {
 		if (strstr(error->message, "ublkd cannot use io_uring"))
 			return get_uring_hint();
-		if (!creating || output_is_namespaced() ||
-		    strstr(error->message, "modprobe") != NULL ||
-		    access(UBLK_CONTROL_DEVICE, F_OK) == 0 || errno != ENOENT)
+		if (output_is_namespaced() || !strstr(error->message, "no ublk driver"))
 			return NULL;
-		return g_strdup("there is no " UBLK_CONTROL_DEVICE
-				": `modprobe ublk_drv` loads the driver (Linux 6.3 or later with "
-				"CONFIG_BLK_DEV_UBLK)");
+		return driver_describe_here();
 	}
 	if (strcmp(name, UBLK_BUS_ERROR_TIMED_OUT) == 0 && strstr(error->message, "udev"))
 		return get_uring_hint();

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "errors.h"
+#include "output.h"
 #include "parse.h"
 #include "ublk-dbus.h"
 
@@ -294,6 +295,32 @@ static gboolean is_read_only(const MakeOptions *options)
 	return g_hash_table_contains(options->values, UBLK_OPT_READ_ONLY);
 }
 
+static char *explain_access(const char *file, gboolean read_only, const struct stat *st)
+{
+	g_autofree char *user = NULL;
+
+	if (!read_only && access(file, R_OK) == 0)
+		return g_strdup("with --read-only it can be used");
+	user = output_format_user(st->st_uid);
+	return g_strdup_printf("it belongs to %s, its mode is %03o", user,
+			       (guint)st->st_mode & 07777);
+}
+
+/* The server leaves out what does not fill a block. A file that has none at all is an error there.
+ */
+static void warn_of_rest(const MakeOptions *options, guint64 size)
+{
+	GVariant *given = g_hash_table_lookup(options->values, UBLK_OPT_LOGICAL_BLOCK_SIZE);
+	guint64 block = given ? g_variant_get_uint32(given) : SECTOR_SIZE;
+	guint64 rest = block ? size % block : 0;
+
+	if (rest && size > block && !g_hash_table_contains(options->values, UBLK_OPT_SIZE))
+		g_printerr("%s: the last %" G_GUINT64_FORMAT " of the file's %" G_GUINT64_FORMAT
+			   " bytes are not on the device, whose sectors have %" G_GUINT64_FORMAT
+			   "\n",
+			   g_get_prgname(), rest, size, block);
+}
+
 static gboolean check_file(const MakeOptions *options, GError **error)
 {
 	gboolean read_only = is_read_only(options);
@@ -304,8 +331,9 @@ static gboolean check_file(const MakeOptions *options, GError **error)
 		int saved = errno;
 
 		g_set_error(error, CLIENT_ERROR,
-			    saved == ENOENT ? EXIT_CODE_NOT_FOUND : EXIT_CODE_FAILURE, "%s: %s",
-			    options->file, g_strerror(saved));
+			    saved == ENOENT ? EXIT_CODE_NOT_FOUND : EXIT_CODE_FAILURE, "%s: %s%s",
+			    options->file, g_strerror(saved),
+			    saved == ENOENT ? "; --create SIZE makes a new one" : "");
 		return FALSE;
 	}
 	what = S_ISDIR(st.st_mode)                            ? "a directory"
@@ -318,15 +346,16 @@ static gboolean check_file(const MakeOptions *options, GError **error)
 	}
 	/* Whoever may not is told by the server too; but by then there was a device. */
 	if (access(options->file, read_only ? R_OK : R_OK | W_OK) < 0) {
+		g_autofree char *hint = NULL;
 		int saved = errno;
 
-		g_set_error(error, CLIENT_ERROR, EXIT_CODE_FAILURE, "%s: %s%s", options->file,
-			    g_strerror(saved),
-			    !read_only && access(options->file, R_OK) == 0
-				    ? "; with --read-only it can be used"
-				    : "");
+		hint = explain_access(options->file, read_only, &st);
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_FAILURE, "%s: %s; %s", options->file,
+			    g_strerror(saved), hint);
 		return FALSE;
 	}
+	if (S_ISREG(st.st_mode))
+		warn_of_rest(options, (guint64)st.st_size);
 	return TRUE;
 }
 

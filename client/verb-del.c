@@ -12,8 +12,9 @@ const struct verb verb_del = {
 	.max_words = -1,
 	.summary = "Stop and delete a device",
 	.description =
-		"The nodes are gone when it returns. Unmount a file system first: what was not\n"
-		"written back is lost.\n"
+		"The nodes are gone when it returns. A device that is mounted, swap, or under "
+		"another\n"
+		"one is refused unless --force is given: what was not written back is lost.\n"
 		"\n"
 		"Examples:\n"
 		"  ublk-client del /dev/ublkb0\n"

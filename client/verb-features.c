@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "bus.h"
+#include "driver.h"
 #include "errors.h"
 #include "json.h"
 #include "verbs.h"
@@ -92,10 +93,12 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 	else
 		print_table(table, present);
 	if (!*present) {
-		g_set_error(
-			error, CLIENT_ERROR, EXIT_CODE_FAILURE,
-			"the kernel has no ublk driver: `modprobe ublk_drv` loads it (Linux 6.3 "
-			"or later with CONFIG_BLK_DEV_UBLK)");
+		g_autofree char *remedy = driver_describe_here();
+
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_FAILURE,
+			    "there is no ublk driver in the kernel (module ublk_drv, "
+			    "CONFIG_BLK_DEV_UBLK)%s%s",
+			    remedy ? "; " : "", remedy ? remedy : "");
 		return EXIT_CODE_FAILURE;
 	}
 	return EXIT_CODE_SUCCESS;

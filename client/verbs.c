@@ -6,6 +6,8 @@
 
 #include "config.h"
 #include "errors.h"
+#include "output.h"
+#include "suggest.h"
 
 /* In the order in which a new user meets them. */
 static const struct verb *const verbs[] = {
@@ -20,6 +22,40 @@ static const struct verb *find_verb(const char *name)
 		if (strcmp(verbs[i]->name, name) == 0)
 			return verbs[i];
 	return NULL;
+}
+
+/* What such verbs are called elsewhere. */
+static const struct {
+	const char *word, *verb;
+} other_names[] = {
+	{ "attach", "add" },  { "create", "add" }, { "make", "add" },        { "new", "add" },
+	{ "delete", "del" },  { "detach", "del" }, { "remove", "del" },      { "rm", "del" },
+	{ "destroy", "del" }, { "ls", "list" },    { "show", "info" },       { "status", "info" },
+	{ "grow", "resize" }, { "run", "serve" },  { "truncate", "resize" },
+};
+
+static const char *suggest_verb(const char *word)
+{
+	const char *names[G_N_ELEMENTS(verbs) + 1] = { NULL };
+
+	for (gsize i = 0; i < G_N_ELEMENTS(other_names); i++)
+		if (strcmp(other_names[i].word, word) == 0)
+			return other_names[i].verb;
+	for (gsize i = 0; i < G_N_ELEMENTS(verbs); i++)
+		names[i] = verbs[i]->name;
+	return suggest_word(word, names);
+}
+
+static void print_no_verb(const char *word)
+{
+	const char *meant = suggest_verb(word);
+	g_autofree char *safe = output_escape_text(word);
+
+	fprintf(stderr, "ublk-client: there is no verb “%s”; ", safe);
+	if (meant)
+		fprintf(stderr, "did you mean `ublk-client %s`?\n", meant);
+	else
+		fputs("see `ublk-client --help`\n", stderr);
 }
 
 /* Set: verbs_parse_two() prints the verb's options for the shells' completion, and no more. */
@@ -87,6 +123,37 @@ static void print_help(FILE *stream)
 	      stream);
 }
 
+static void add_names(const GOptionEntry *entries, GPtrArray *names)
+{
+	for (; entries && entries->long_name; entries++)
+		if (!(entries->flags & G_OPTION_FLAG_HIDDEN))
+			g_ptr_array_add(names, (gpointer)entries->long_name);
+}
+
+/* GOption's error says which option there is not; ours also says which was meant. */
+static void explain_option(const GOptionEntry *entries, const GOptionEntry *more, GError **error)
+{
+	const char *typed =
+		error && g_error_matches(*error, G_OPTION_ERROR, G_OPTION_ERROR_UNKNOWN_OPTION)
+			? strstr((*error)->message, " -")
+			: NULL;
+	g_autoptr(GPtrArray) names = g_ptr_array_new();
+	g_autofree char *option = NULL, *name = NULL;
+	const char *meant;
+
+	if (!typed)
+		return;
+	option = g_strdup(typed + 1);
+	name = g_strndup(option + 2, option[1] == '-' ? strcspn(option + 2, "=") : 0);
+	add_names(entries, names);
+	add_names(more, names);
+	g_ptr_array_add(names, NULL);
+	meant = suggest_word(name, (const char *const *)names->pdata);
+	g_clear_error(error);
+	g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE, "there is no option “%s”%s%s%s", option,
+		    meant ? "; did you mean --" : "", meant ? meant : "", meant ? "?" : "");
+}
+
 gboolean verbs_parse_two(const struct verb *verb, const GOptionEntry *entries,
 			 const GOptionEntry *more, gpointer data, int *argc, char ***argv,
 			 GError **error)
@@ -107,8 +174,10 @@ gboolean verbs_parse_two(const struct verb *verb, const GOptionEntry *entries,
 	g_option_context_set_main_group(context, group);
 	g_option_context_set_summary(context, verb->summary);
 	g_option_context_set_description(context, verb->description);
-	if (!g_option_context_parse(context, argc, argv, error))
+	if (!g_option_context_parse(context, argc, argv, error)) {
+		explain_option(entries, more, error);
 		return FALSE;
+	}
 
 	/* "--" stays in argv when it is needed to tell a word from an option. */
 	if (*argc > 1 && strcmp((*argv)[1], "--") == 0) {
@@ -121,8 +190,9 @@ gboolean verbs_parse_two(const struct verb *verb, const GOptionEntry *entries,
 		return FALSE;
 	}
 	if (verb->max_words >= 0 && *argc - 1 > verb->max_words) {
-		g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE, "unexpected argument “%s”",
-			    (*argv)[1 + verb->max_words]);
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE, "unexpected argument “%s”%s",
+			    (*argv)[1 + verb->max_words],
+			    verb->creates ? "; a backing file follows -t loop -f" : "");
 		return FALSE;
 	}
 	return TRUE;
@@ -164,8 +234,7 @@ int verbs_run(int argc, char **argv)
 		return complete(argc - 2, argv + 2);
 	verb = find_verb(word);
 	if (!verb) {
-		fprintf(stderr, "ublk-client: there is no verb “%s”; see `ublk-client --help`\n",
-			word);
+		print_no_verb(word);
 		return EXIT_CODE_USAGE;
 	}
 

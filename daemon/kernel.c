@@ -2,6 +2,7 @@
 #include "kernel.h"
 
 #include <errno.h>
+#include <unistd.h>
 #include <glib-unix.h>
 
 #include "error.h"
@@ -42,9 +43,15 @@ struct ublk_control *kernel_get(GError **error)
 		control = NULL;
 		if (res == -ENOENT || res == -ENODEV)
 			g_set_error(error, UBLK_ERROR, UBLK_ERROR_NOT_SUPPORTED,
-				    "there is no " UBLK_CONTROL_PATH
-				    ": the kernel's ublk driver is not loaded (try: modprobe "
-				    "ublk_drv; the kernel needs CONFIG_BLK_DEV_UBLK)");
+				    "there is no ublk driver in the kernel (" UBLK_CONTROL_PATH
+				    ", module ublk_drv, CONFIG_BLK_DEV_UBLK)");
+		else if ((res == -EPERM || res == -EACCES) &&
+			 access(UBLK_CONTROL_PATH, R_OK | W_OK) < 0)
+			/* systemd made the unit's device policy when there was no such device. */
+			g_set_error(
+				error, UBLK_ERROR, UBLK_ERROR_NOT_SUPPORTED,
+				"the ublk driver was loaded after ublkd had been started, which "
+				"may use only what was there: `systemctl restart ublkd`");
 		else if (res == -ENOSYS || res == -EPERM)
 			g_set_error(error, UBLK_ERROR, UBLK_ERROR_NOT_SUPPORTED,
 				    "ublkd cannot use io_uring: %s",
