@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "deadline.h"
 
-#include "errors.h"
+#include "parse.h"
 
 /* Three weeks: milliseconds of it fit into an int. */
 #define MAX_SECONDS 1814400
+#define MIN_SECONDS 0.001
 
 static struct {
 	gint64 at; /* g_get_monotonic_time(), 0: none */
@@ -13,15 +14,10 @@ static struct {
 
 gboolean deadline_parse(const char *option, const char *value, gpointer data, GError **error)
 {
-	char *end;
-	/* The point of a number is a point in every locale: scripts write it. */
-	double seconds = g_ascii_strtod(value, &end);
+	double seconds;
 
-	/* Not "seconds <= 0": that lets NaN pass. */
-	if (!g_ascii_isdigit(value[0]) || *end || !(seconds > 0) || seconds > MAX_SECONDS) {
-		g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE,
-			    "%s: “%s” is no number of seconds from above 0 to %d", option, value,
-			    MAX_SECONDS);
+	if (!parse_seconds(value, MIN_SECONDS, MAX_SECONDS, &seconds, error)) {
+		g_prefix_error(error, "%s: ", option);
 		return FALSE;
 	}
 	deadline.at = g_get_monotonic_time() + (gint64)(seconds * G_USEC_PER_SEC);

@@ -195,3 +195,17 @@ Device *device_word_find(GPtrArray *devices, const char *word, guint32 own_uid, 
 		set_not_found(error, devices, own_uid, word);
 	return by_number ? by_number : by_name;
 }
+
+gboolean device_word_selects(const Device *device, char *const *words, guint32 own_uid,
+			     gboolean everybody)
+{
+	g_autoptr(GPtrArray) alone = g_ptr_array_new();
+
+	if (!*words)
+		return everybody || device->owner_uid == own_uid;
+	g_ptr_array_add(alone, (gpointer)device);
+	for (; *words; words++)
+		if (device_word_find(alone, *words, own_uid, NULL))
+			return TRUE;
+	return FALSE;
+}

@@ -20,3 +20,10 @@
  * which the error then lists. Owned by @devices.
  */
 Device *device_word_find(GPtrArray *devices, const char *word, guint32 own_uid, GError **error);
+
+/*
+ * Whether one of @words (ended by NULL) may mean the device; without any words, whether it is the
+ * user's, or anybody's where @everybody.
+ */
+gboolean device_word_selects(const Device *device, char *const *words, guint32 own_uid,
+			     gboolean everybody);

@@ -48,10 +48,15 @@ static void append_double(GString *out, double number)
 	char buffer[G_ASCII_DTOSTR_BUF_SIZE];
 
 	/* JSON has no word for these. */
-	if (!isfinite(number))
+	if (!isfinite(number)) {
 		g_string_append(out, "null");
-	else
-		g_string_append(out, g_ascii_dtostr(buffer, sizeof(buffer), number));
+		return;
+	}
+	/* 0.1, and not all the digits of the binary number next to it, unless it takes them. */
+	g_ascii_formatd(buffer, sizeof(buffer), "%.15g", number);
+	if (g_ascii_strtod(buffer, NULL) != number)
+		g_ascii_dtostr(buffer, sizeof(buffer), number);
+	g_string_append(out, buffer);
 }
 
 static void append_children(GString *out, GVariant *value, int depth)

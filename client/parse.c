@@ -71,3 +71,20 @@ gboolean parse_size(const char *text, guint64 max, guint64 *bytes, GError **erro
 	*bytes = value << shift;
 	return TRUE;
 }
+
+gboolean parse_seconds(const char *text, double min, double max, double *seconds, GError **error)
+{
+	char *end;
+	double number = g_ascii_strtod(text, &end);
+
+	/* Not the other way round: a comparison with NaN is false. No sign, no hexadecimal number.
+	 */
+	if (strspn(text, "0123456789.") == strlen(text) && end != text && !*end && number >= min &&
+	    number <= max) {
+		*seconds = number;
+		return TRUE;
+	}
+	g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE,
+		    "“%s” is no number of seconds from %g to %.0f", text, min, max);
+	return FALSE;
+}

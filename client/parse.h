@@ -15,3 +15,6 @@ gboolean parse_number(const char *text, guint64 max, guint64 *number, GError **e
  * of the world means powers of 1000 by them.
  */
 gboolean parse_size(const char *text, guint64 max, guint64 *bytes, GError **error);
+
+/* A number of seconds, like 10 or 0.5; the point is one in every locale. */
+gboolean parse_seconds(const char *text, double min, double max, double *seconds, GError **error);

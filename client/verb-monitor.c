@@ -21,19 +21,6 @@ struct monitoring {
 	char **words;
 };
 
-static gboolean is_wanted(const struct monitoring *monitoring, const Device *device)
-{
-	g_autoptr(GPtrArray) alone = g_ptr_array_new();
-
-	if (!*monitoring->words)
-		return monitoring->all || device->owner_uid == monitoring->uid;
-	g_ptr_array_add(alone, (gpointer)device);
-	for (char **word = monitoring->words; *word; word++)
-		if (device_word_find(alone, *word, monitoring->uid, NULL))
-			return TRUE;
-	return FALSE;
-}
-
 /* Whoever reads learns it now. */
 static void flush(struct monitoring *monitoring)
 {
@@ -156,7 +143,7 @@ static void print_text(struct monitoring *monitoring, const char *event, const D
 static void tell(struct monitoring *monitoring, const char *event, const Device *before,
 		 const Device *device)
 {
-	if (!is_wanted(monitoring, device))
+	if (!device_word_selects(device, monitoring->words, monitoring->uid, monitoring->all))
 		return;
 	if (monitoring->json)
 		print_json(monitoring, event, before, device);

@@ -38,6 +38,7 @@ extern const struct verb verb_resize;
 extern const struct verb verb_open;
 extern const struct verb verb_wait;
 extern const struct verb verb_monitor;
+extern const struct verb verb_stat;
 extern const struct verb verb_limits;
 extern const struct verb verb_cdi;
 extern const struct verb verb_seccomp;

@@ -10,8 +10,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gunixinputstream.h>
+#include <glib-unix.h>
 #include <glib/gstdio.h>
 #include <poll.h>
+#include <pty.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -280,6 +282,19 @@ static void add_device(guint32 id, const char *name, guint32 uid)
 	g_dbus_object_manager_server_export(mock.objects, G_DBUS_OBJECT_SKELETON(object));
 }
 
+static gboolean handle_get_limits(UblkBusManager *manager, GDBusMethodInvocation *invocation,
+				  GVariant *options)
+{
+	note("GetLimits", options);
+	ublk_bus_manager_complete_get_limits(
+		manager, invocation,
+		g_variant_new_parsed("{'devices-per-user': <@u 1>, 'queue-memory-per-user': "
+				     "<@t 67108864>, 'new': <@u 7>, 'odd': <'text'>}"),
+		g_variant_new_parsed("{'devices-per-user': <@u 1>, 'queue-memory-per-user': "
+				     "<@t 131072>}"));
+	return TRUE;
+}
+
 static void add_manager(void)
 {
 	static const char *const features[] = { "cmd-ioctl-encode", "unprivileged-dev", NULL };
@@ -291,11 +306,7 @@ static void add_manager(void)
 	ublk_bus_manager_set_feature_table(
 		manager, g_variant_new_parsed("[('unprivileged-dev', '6.3', 'allowed', 'its own'), "
 					      "('zoned', '6.6', 'refused', 'zones')]"));
-	ublk_bus_manager_set_limits(
-		manager, g_variant_new_parsed("{'devices-per-user': <@u 1>, 'devices-total': "
-					      "<@u 60>, 'queue-memory-per-user': <@t 67108864>, "
-					      "'shared-memory-per-user': <@t 131072>, "
-					      "'creations-per-minute': <@u 300>}"));
+	g_signal_connect(manager, "handle-get-limits", G_CALLBACK(handle_get_limits), NULL);
 	g_signal_connect(manager, "handle-add-device", G_CALLBACK(handle_add), NULL);
 	g_signal_connect(manager, "handle-create-device", G_CALLBACK(handle_create), NULL);
 	ublk_bus_object_skeleton_set_manager(object, manager);
@@ -942,21 +953,24 @@ static void test_limits(void)
 	mock_up();
 	{
 		auto_result text = run_client("limits");
-		auto_result json = run_client("limits --json");
+		auto_result json = run_client("limits --json 1234");
+		auto_result nobody = run_client("limits no.such.user");
 
 		g_assert_cmpint(text.status, ==, 0);
+		/* What a later ublkd has, as far as it is a number. */
 		g_assert_cmpstr(text.out, ==,
-				"LIMIT                    AT MOST    USED\n"
-				"devices-per-user               1       1\n"
-				"devices-total                 60       2\n"
-				"queue-memory-per-user   67108864  131072\n"
-				"shared-memory-per-user    131072   65536\n"
-				"creations-per-minute         300       -\n");
+				"LIMIT                   AT MOST    USED\n"
+				"devices-per-user              1       1\n"
+				"queue-memory-per-user  67108864  131072\n"
+				"new                           7       -\n");
 		g_assert_true(
 			g_str_has_prefix(json.out, "{\n  \"version\": 1,\n  \"limits\": [\n"));
-		g_assert_nonnull(strstr(json.out, "\"name\": \"devices-total\",\n      \"limit\": "
-						  "60,\n      \"used\": 2\n"));
+		g_assert_nonnull(strstr(json.out, "\"name\": \"devices-per-user\",\n      "
+						  "\"limit\": 1,\n      \"used\": 1\n"));
 		g_assert_nonnull(strstr(json.out, "\"used\": null\n"));
+		g_assert_cmpint(nobody.status, ==, 3);
+		g_assert_cmpstr(mock.calls->str, ==,
+				"GetLimits {}\nGetLimits {'owner': <uint32 1234>}\n");
 	}
 	mock_down();
 }
@@ -1102,6 +1116,90 @@ static void test_monitor_forged(void)
 		g_assert_cmpint(result.status, ==, 0);
 	}
 	mock_down();
+}
+
+/* Devices that the kernel does not know have no figures; the rest of it is tested with real ones.
+ */
+static void test_stat(void)
+{
+	mock_up();
+	add_device(5, "more", getuid());
+	add_device(6, "made", getuid());
+	set_state(6, "created");
+	{
+		auto_result text = run_client("stat -c 1 -i 0.1");
+		auto_result json = run_client("stat --json -c 2 -i 0.1 work");
+		auto_result none = run_client("stat nothing");
+		auto_result wrong = run_client("stat -i 0");
+
+		g_assert_cmpint(text.status, ==, 0);
+		g_assert_nonnull(strstr(text.out, "\nDEVICE       NAME "));
+		g_assert_nonnull(strstr(text.out, "\n/dev/ublkb0  work    -    -       -"));
+		g_assert_nonnull(strstr(text.out, "\n/dev/ublkb5  more    -    -       -"));
+		/* Not live, so not served. */
+		g_assert_null(strstr(text.out, "/dev/ublkb6"));
+		g_assert_null(strchr(text.out, '\033'));
+		g_assert_true(g_str_has_prefix(json.out, "{\"version\": 1,\"time\": \"2"));
+		g_assert_nonnull(strstr(json.out, "\"name\": \"work\""));
+		g_assert_nonnull(strstr(json.out, "\"reads\": null,"));
+		g_assert_null(strstr(json.out, "more"));
+		/* One line for each report. */
+		g_assert_cmpstr(strchr(strchr(json.out, '\n') + 1, '\n'), ==, "\n");
+		g_assert_cmpint(none.status, ==, 3);
+		g_assert_cmpint(wrong.status, ==, 2);
+	}
+	mock_down();
+}
+
+static gboolean take_output(int fd, GIOCondition condition, gpointer data)
+{
+	char text[4096];
+	gssize length = read(fd, text, sizeof(text));
+
+	/* EIO: nobody has the other end any more. */
+	if (length <= 0)
+		return G_SOURCE_REMOVE;
+	g_string_append_len(data, text, length);
+	return G_SOURCE_CONTINUE;
+}
+
+/* On a terminal a table takes the last one's place, and nothing is changed that has to be restored.
+ */
+static void test_stat_on_terminal(void)
+{
+	g_autoptr(GSubprocessLauncher)
+		launcher = g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_NONE);
+	g_autoptr(GSubprocess) client = NULL;
+	g_autoptr(GString) shown = g_string_new(NULL);
+	struct winsize size = { .ws_col = 60, .ws_row = 3 };
+	int master, slave;
+
+	if (openpty(&master, &slave, NULL, NULL, &size) < 0) {
+		g_test_skip("there are no pseudo-terminals");
+		return;
+	}
+	mock_up();
+	add_device(5, "more", getuid());
+	g_subprocess_launcher_take_stdout_fd(launcher, slave);
+	g_subprocess_launcher_setenv(launcher, "TERM", "xterm", TRUE);
+	g_unix_fd_add(master, G_IO_IN | G_IO_HUP, take_output, shown);
+	client = g_subprocess_launcher_spawn(launcher, NULL, g_getenv("UBLK_CLIENT"), "stat", "-a",
+					     "-i", "0.1", NULL);
+	/* Two lines are all that fits: the heading and a device. */
+	while (!strstr(shown->str, "\r\033[2A"))
+		g_main_context_iteration(NULL, TRUE);
+	g_subprocess_send_signal(client, SIGINT);
+	g_assert_true(g_subprocess_wait_check(client, NULL, NULL));
+	while (g_main_context_iteration(NULL, FALSE))
+		;
+	g_assert_nonnull(strstr(shown->str, "/dev/ublkb0"));
+	g_assert_null(strstr(shown->str, "/dev/ublkb5"));
+	/* No other screen, no hidden cursor; at the end a line that is free for the shell. */
+	g_assert_null(strstr(shown->str, "\033[?"));
+	g_assert_true(g_str_has_suffix(shown->str, "\r\033[K"));
+	mock_down();
+	g_source_remove_by_user_data(shown);
+	close(master);
 }
 
 static void test_wait_live(void)
@@ -1416,6 +1514,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/client/monitor/events", test_monitor);
 	g_test_add_func("/client/monitor/restart", test_monitor_restart);
 	g_test_add_func("/client/monitor/forged", test_monitor_forged);
+	g_test_add_func("/client/verbs/stat", test_stat);
+	g_test_add_func("/client/verbs/stat-on-terminal", test_stat_on_terminal);
 	g_test_add_func("/client/wait/live", test_wait_live);
 	g_test_add_func("/client/wait/gone", test_wait_gone);
 	g_test_add_func("/client/serve/until-interrupted", test_serve);
