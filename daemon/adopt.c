@@ -8,6 +8,7 @@
 #include "daemon.h"
 #include "device.h"
 #include "error.h"
+#include "journal.h"
 #include "kernel.h"
 #include "kernel/ublk-node.h"
 #include "seize.h"
@@ -186,8 +187,9 @@ static void settle(Adoption *adoption)
 		else if (!adoption->state->live && !device_save(device, &error))
 			teardown_begin(device, "its state cannot be kept", NULL, NULL);
 		else
-			g_message("device %u (\"%s\") of user %u goes on, served by process %d",
-				  device->id, device->name, device->uid, device->server_pid);
+			journal_tell(JOURNAL_TAKEN_OVER, &(JournalAbout){ .device = device },
+				     "device %u (\"%s\") of user %u goes on, served by process %d",
+				     device->id, device->name, device->uid, device->server_pid);
 	} else if (!live && !adoption->state->live && adoption->state->sender) {
 		/* its creator may still be there: names on the bus are never given twice */
 		device_bind_sender(device, bus(), adoption->state->sender, settings()->created_ms);
@@ -226,8 +228,9 @@ static void on_adopted(Job *job, const GError *error)
 		teardown_begin(device, "the kernel does not tell about it", NULL, NULL);
 	} else if (g_error_matches(error, UBLK_ERROR, UBLK_ERROR_NOT_FOUND) ||
 		   !is_there(device->id)) {
-		g_message("device %u (\"%s\") of user %u is there no more: %s", device->id,
-			  device->name, device->uid, error->message);
+		journal_tell(JOURNAL_GOES, &(JournalAbout){ .device = device },
+			     "device %u (\"%s\") of user %u is there no more: %s", device->id,
+			     device->name, device->uid, error->message);
 		device_forget(device);
 	} else {
 		/* memory, descriptors, a child that its user has killed: it may serve somebody, so

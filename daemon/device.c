@@ -12,6 +12,7 @@
 #include "caller.h"
 #include "daemon.h"
 #include "error.h"
+#include "journal.h"
 #include "kernel.h"
 #include "kernel/ublk-features.h"
 #include "kernel/ublk-node.h"
@@ -375,8 +376,9 @@ static void on_unit_ended(gboolean well, const char *how, gpointer user_data)
 	/* what everybody expects */
 	if (well && teardown_is_wanted(device))
 		return;
-	g_message("device %u (\"%s\") of user %u: its server %s", device->id, device->name,
-		  device->uid, how);
+	journal_tell(JOURNAL_SERVER_ENDED, &(JournalAbout){ .device = device },
+		     "device %u (\"%s\") of user %u: its server %s", device->id, device->name,
+		     device->uid, how);
 }
 
 void device_set_unit(Device *device, char *unit)

@@ -13,6 +13,7 @@
 #include "daemon.h"
 #include "descriptor.h"
 #include "error.h"
+#include "journal.h"
 #include "kernel.h"
 #include "kernel/ublk-node.h"
 #include "quota.h"
@@ -571,8 +572,10 @@ static gboolean go_live(Make *make)
 	}
 	/* who gets the answer and then reads a property finds the new one */
 	g_dbus_interface_skeleton_flush(G_DBUS_INTERFACE_SKELETON(device->bus));
-	g_message("device %u (\"%s\") of user %u is live: %" G_GUINT64_FORMAT " bytes, process %d",
-		  device->id, device->name, device->uid, make->limits.size, make->server_pid);
+	journal_tell(
+		JOURNAL_LIVE, &(JournalAbout){ .device = device, .caller = make->request->caller },
+		"device %u (\"%s\") of user %u is live: %" G_GUINT64_FORMAT " bytes, process %d",
+		device->id, device->name, device->uid, make->limits.size, make->server_pid);
 	return TRUE;
 }
 
@@ -615,6 +618,11 @@ static void on_create_done(Job *job, const GError *error)
 	} else {
 		device_bind_sender(device, bus(), make->request->caller->sender,
 				   settings()->created_ms);
+		journal_tell(
+			JOURNAL_CREATED,
+			&(JournalAbout){ .device = device, .caller = make->request->caller },
+			"device %u (\"%s\") of user %u is created, to be started by process %d",
+			device->id, device->name, device->uid, make->request->caller->pid);
 		request_return(make->request, g_variant_new("(@oh)", object_path(device), 0), fds);
 	}
 	make_end(make);

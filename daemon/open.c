@@ -31,6 +31,7 @@
 #include "daemon.h"
 #include "descriptor.h"
 #include "error.h"
+#include "journal.h"
 #include "kernel.h"
 #include "kernel/ublk-node.h"
 #include "report.h"
@@ -148,8 +149,10 @@ static void deliver(Opening *opening)
 	request = opening_end(opening);
 	sent->user = request->device->uid;
 	sent->fds = g_unix_fd_list_new_from_array(&fd, 1);
-	g_message("device %u of user %u: opened for user %u", request->device->id, sent->user,
-		  request->caller->uid);
+	journal_tell(JOURNAL_OPENED,
+		     &(JournalAbout){ .device = request->device, .caller = request->caller },
+		     "device %u of user %u: opened for user %u", request->device->id, sent->user,
+		     request->caller->uid);
 	request_return(request, g_variant_new("(h)", 0), sent->fds);
 	g_dbus_connection_flush(bus(), NULL, on_sent, sent);
 }

@@ -4,6 +4,7 @@
 #include <gio/gio.h>
 
 #include "error.h"
+#include "journal.h"
 #include "manager.h"
 
 typedef struct {
@@ -21,6 +22,13 @@ static gboolean running;
  */
 static GArray *waiting, *next; /* of Waiter */
 
+static void tell(const GPtrArray *problems)
+{
+	for (guint i = 0; i < problems->len; i++)
+		journal_tell(JOURNAL_MISTAKE, &(JournalAbout){ 0 }, "%s",
+			     (const char *)g_ptr_array_index(problems, i));
+}
+
 void reload_init(const char *path, Settings *settings)
 {
 	g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
@@ -30,8 +38,7 @@ void reload_init(const char *path, Settings *settings)
 	waiting = g_array_new(FALSE, FALSE, sizeof(Waiter));
 	next = g_array_new(FALSE, FALSE, sizeof(Waiter));
 	settings_load(path, settings, problems);
-	for (guint i = 0; i < problems->len; i++)
-		g_warning("%s", (const char *)g_ptr_array_index(problems, i));
+	tell(problems);
 	if (problems->len)
 		g_warning("%u mistakes in the settings: what they were to set is as if it were not "
 			  "there, but a limit of a [user] or [group] counts as 0",
@@ -65,8 +72,7 @@ static GError *take(Reading *reading)
 	const GPtrArray *problems = reading->problems;
 	Settings before = *in_force;
 
-	for (guint i = 0; i < problems->len; i++)
-		g_warning("%s", (const char *)g_ptr_array_index(problems, i));
+	tell(problems);
 	if (problems->len)
 		return g_error_new(UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
 				   "%s%s; the settings stay as they were",
@@ -75,7 +81,7 @@ static GError *take(Reading *reading)
 	*in_force = reading->settings;
 	reading->settings = before;
 	manager_tell_limits();
-	g_message("the settings were read anew");
+	journal_tell(JOURNAL_RELOADED, &(JournalAbout){ 0 }, "the settings were read anew");
 	return NULL;
 }
 

@@ -4,13 +4,13 @@
 #include <errno.h>
 
 #include "accounts.h"
+#include "audit.h"
 #include "authority.h"
 #include "daemon.h"
 #include "descriptor.h"
 #include "error.h"
 #include "kernel.h"
 #include "kernel/ublk-node.h"
-#include "refusals.h"
 
 /*
  * Calls under way at once: of one connection to the bus, of one user, in all. An honest program has
@@ -46,14 +46,24 @@ void request_return(Request *request, GVariant *value, GUnixFDList *fds)
 	request_free(request);
 }
 
+static AuditCall describe_call(const Request *request)
+{
+	return (AuditCall){
+		.caller = request->caller,
+		.device = request->device,
+		.object = g_dbus_method_invocation_get_object_path(request->invocation),
+		.operation = request->method->operation,
+		.action = request->action,
+	};
+}
+
 void request_fail(Request *request, GError *error)
 {
 	/* what callers and servers said is quoted in messages, cut to a length in bytes */
 	g_autofree char *message = g_utf8_make_valid(error->message, -1);
+	AuditCall call = describe_call(request);
 
-	refusals_tell(request->caller ? request->caller->uid : REFUSALS_OF_NOBODY,
-		      request->method->operation,
-		      g_dbus_method_invocation_get_object_path(request->invocation), message);
+	audit_refused(&call, message);
 	g_dbus_method_invocation_return_dbus_error(request->invocation, error_get_bus_name(error),
 						   message);
 	g_error_free(error);
@@ -214,8 +224,12 @@ static void proceed(Request *request)
 static void on_authorized(AuthorityAnswer answer, const char *reason, gpointer user_data)
 {
 	Request *request = user_data;
+	AuditCall call = describe_call(request);
 
 	if (answer == AUTHORITY_YES || answer == AUTHORITY_YES_BY_PROMPT) {
+		audit_allowed(&call, answer == AUTHORITY_YES_BY_PROMPT ? "a password was typed"
+				     : request->caller->is_root        ? "it is root's"
+								       : "polkit says yes");
 		request->prompted = answer == AUTHORITY_YES_BY_PROMPT;
 		proceed(request);
 	} else if (request->limit) {

@@ -6,6 +6,7 @@
 #include "config.h"
 #include "daemon.h"
 #include "error.h"
+#include "journal.h"
 #include "kernel.h"
 #include "units.h"
 
@@ -44,8 +45,9 @@ static void get_help(Seizure *seizure)
 	g_autofree char *unit = g_strdup_printf("ublk-seize-%u-%s.service", device->id, cookie);
 	const char *argv[] = { UBLK_OWNER_PATH, "seize", node, cookie, NULL };
 
-	g_message("device %u (\"%s\") of user %u: its owner has no right to its node; taking it",
-		  device->id, device->name, device->uid);
+	journal_tell(JOURNAL_SEIZED, &(JournalAbout){ .device = device },
+		     "device %u (\"%s\") of user %u: its owner has no right to its node; taking it",
+		     device->id, device->name, device->uid);
 	seizure->helped = TRUE;
 	units_run(unit, argv, settings()->udev_ms, on_helped, seizure);
 }

@@ -6,6 +6,7 @@
 
 #include "daemon.h"
 #include "error.h"
+#include "journal.h"
 #include "kernel.h"
 #include "kernel/ublk-node.h"
 #include "seize.h"
@@ -52,8 +53,9 @@ static void teardown_end(Teardown *teardown, GError *error)
 
 	g_clear_handle_id(&teardown->patience, g_source_remove);
 	if (error) {
-		g_warning("device %u (\"%s\") cannot be taken away: %s", device->id, device->name,
-			  error->message);
+		journal_tell(JOURNAL_STAYS, &(JournalAbout){ .device = device },
+			     "device %u (\"%s\") cannot be taken away: %s", device->id,
+			     device->name, error->message);
 		device_set_state(device, UBLK_STATE_DEAD);
 	} else {
 		device_forget(device);
@@ -312,8 +314,9 @@ static void run(Teardown *teardown)
 	Device *device = teardown->device;
 
 	teardown->running = TRUE;
-	g_message("device %u (\"%s\") of user %u goes: %s", device->id, device->name, device->uid,
-		  teardown->reason);
+	journal_tell(JOURNAL_GOES, &(JournalAbout){ .device = device },
+		     "device %u (\"%s\") of user %u goes: %s", device->id, device->name,
+		     device->uid, teardown->reason);
 	if (!device->added) {
 		g_idle_add(on_never_added, teardown);
 		return;
