@@ -165,8 +165,9 @@ static gboolean read_process(Caller *caller, GError **error)
 	}
 	caller->gid = real_gid;
 	caller->in_host_mounts = caller_same_root_mount(host_mounts, mounts);
+	caller->in_host_users = in_initial_user_namespace(caller->pid);
 	caller->is_root = caller->uid == 0 && (effective & (1ULL << CAP_SYS_ADMIN)) &&
-			  in_initial_user_namespace(caller->pid);
+			  caller->in_host_users;
 	return TRUE;
 
 unreadable:

@@ -18,6 +18,7 @@ typedef struct {
 	int pidfd;
 	gboolean is_root; /* uid 0 that really is: CAP_SYS_ADMIN, in the initial user namespace */
 	gboolean in_host_mounts; /* its paths mean what they mean to the host */
+	gboolean in_host_users;  /* in the initial user namespace */
 } Caller;
 
 /* `caller` is the callee's (caller_free); NULL when `error` (borrowed) is set. */

@@ -106,6 +106,8 @@ GVariant *request_describe(const Request *request, const Device *device, guint64
 	add_number(&details, "queues", device ? device->queues : options->queues);
 	add_number(&details, "depth", device ? device->depth : options->depth);
 	add_detail(&details, "read-only", read_only ? "true" : "false");
+	add_detail(&details, "mount-namespace", request->caller->in_host_mounts ? "host" : "other");
+	add_detail(&details, "user-namespace", request->caller->in_host_users ? "host" : "other");
 	return g_variant_builder_end(&details);
 }
 

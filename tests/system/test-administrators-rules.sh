@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The administrator's rules win over the shipped one, and can decide by what is asked for: target, size, file, name, queues, read-only.
+# The administrator's rules win over the shipped one, and can decide by what is asked for and from where: target, size, file, name, queues,
+# read-only, namespaces.
 # They can let in somebody who is in no group, for one kind of device only.
 . "$(dirname "$0")/devices.sh"
 
@@ -30,6 +31,8 @@ polkit.addRule(function(action, subject) {
 	if (Number(action.lookup("size")) > 1073741824)
 		return polkit.Result.NO;
 	if (action.lookup("target") == "loop" && action.lookup("read-only") != "true")
+		return polkit.Result.NO;
+	if (action.lookup("name") == "not-in-a-container" && (action.lookup("user-namespace") != "host" || action.lookup("mount-namespace") != "host"))
 		return polkit.Result.NO;
 	if (action.lookup("name") == "forbidden" || Number(action.lookup("depth")) > 1000)
 		return polkit.Result.NO;
@@ -64,6 +67,18 @@ refused AccessDenied . add alice null "{'size': <uint64 1048576>, 'name': <'forb
 refused AccessDenied . add alice null "{'size': <uint64 1048576>, 'depth': <uint32 2048>}"
 # CreateDevice is asked in the same way.
 refused AccessDenied . as alice "$BUS_CALL" Manager CreateDevice "({'name': <'forbidden'>},)"
+assert_nothing_left
+
+# By where the caller lives: the same call from the host's namespaces, another mount namespace, other ones of both.
+held() { # NAMESPACE… : a device comes and goes with its creator
+	local answer
+
+	answer=$(as alice "$@" "$BUS_CALL" Manager CreateDevice "({'name': <'not-in-a-container'>},)") || { echo "$answer"; return 1; }
+	wait_until 5 _nothing_left
+}
+held
+refused AccessDenied . held unshare --user --map-current-user
+refused AccessDenied . held unshare --user --map-current-user --mount
 assert_nothing_left
 
 # bob may have null devices, by the rule alone.

@@ -22,7 +22,7 @@ done
 
 # Processes of users who have no session.
 declare -A subject
-for user in alice bob; do
+for user in alice bob carol; do
 	as "$user" sleep 300 > /dev/null 2>&1 &
 	wait_until 5 pgrep -u "$user" -x sleep
 	subject[$user]=$(pgrep -u "$user" -x -n sleep)
@@ -80,11 +80,21 @@ for name in 50-test 90-ublk; do
 	rm "/etc/polkit-1/rules.d/$name.rules"
 done
 
+# What is said about an action, to who asks and to who is asked for a password: whole sentences, and nothing else than details between them.
+for action in create create-beyond-limits manage-own manage-others reload; do
+	text=$(LC_ALL=C pkaction --verbose --action-id "org.ublk1.$action")
+	grep -qE '^ *description: +[A-Z][a-z, '"'"']{20,}$' <<< "$text" || fail "$action is described so: $text"
+	! sed 's/\$(\(device\|owner\|operation\))//g' <<< "$text" | grep -F '$(' || fail "$action names a detail that is not passed"
+done
+
 # The examples do what they say, all at once.
-groupadd vmadmins
-at_exit groupdel vmadmins
+for name in vmadmins students; do
+	groupadd $name
+	at_exit groupdel $name
+done
 gpasswd -a bob vmadmins > /dev/null
-for name in 40-ublk-size 41-ublk-targets 42-ublk-beyond-limits; do
+gpasswd -a carol students > /dev/null
+for name in 40-ublk-size 41-ublk-targets 42-ublk-beyond-limits 43-ublk-group; do
 	set_rule $name < $examples/$name.rules
 done
 restart_polkit
@@ -92,6 +102,10 @@ while read -r user action target size expected; do
 	assert_eq "$(verdict "$user" "$action" target "${target#-}" size "${size#-}")" "$expected" \
 		"$action by $user, target '${target#-}', size '${size#-}'"
 done <<- END
+	carol create loop 1073741824 yes
+	carol create loop 1073742336 password
+	carol create null 1048576 no
+	carol create-beyond-limits loop 1048576 password
 	alice create loop 1048576 yes
 	alice create loop 107374182400 yes
 	alice create loop 107374182912 no
@@ -107,3 +121,49 @@ done <<- END
 	bob create-beyond-limits loop 107374182912 no
 END
 assert_eq "$(verdict alice create target loop)" no "a device without any size"
+
+# By the hour, told by the question instead of the clock, and by where the caller lives.
+for name in 40-ublk-size 41-ublk-targets 42-ublk-beyond-limits 43-ublk-group; do
+	rm "/etc/polkit-1/rules.d/$name.rules"
+done
+gpasswd -a alice students > /dev/null
+at_exit gpasswd -d alice students > /dev/null
+told='{ getDay: function() { return Number(action.lookup("day")); }, getHours: function() { return Number(action.lookup("hour")); } }'
+set_rule 44-ublk-hours < <(sed "s/new Date()/$told/" $examples/44-ublk-hours.rules)
+set_rule 46-ublk-no-containers < $examples/46-ublk-no-containers.rules
+restart_polkit
+while read -r user hour day mounts users expected; do
+	assert_eq "$(verdict "$user" create hour "$hour" day "$day" mount-namespace "$mounts" user-namespace "$users")" "$expected" \
+		"$user creates at $hour on day $day from mount namespace $mounts and user namespace $users"
+done <<- END
+	alice 7 1 host host no
+	alice 8 1 host host yes
+	alice 17 5 host host yes
+	alice 18 5 host host no
+	alice 12 6 host host no
+	alice 12 0 host host no
+	bob 7 1 host host password
+	alice 12 1 other other no
+	alice 12 1 host other no
+	alice 12 1 other host no
+	bob 12 1 other other no
+END
+rm /etc/polkit-1/rules.d/46-ublk-no-containers.rules
+set_rule 44-ublk-hours < $examples/44-ublk-hours.rules
+set_rule 45-ublk-containers < $examples/45-ublk-containers.rules
+restart_polkit
+read -r day hour <<< "$(date '+%w %-H')"
+now=no
+if [ $((day % 6)) != 0 ] && [ "$hour" -ge 8 ] && [ "$hour" -lt 18 ]; then
+	now=yes
+fi
+while read -r user mounts users expected; do
+	assert_eq "$(verdict "$user" create mount-namespace "$mounts" user-namespace "$users")" "$expected" \
+		"$user creates now from mount namespace $mounts and user namespace $users"
+done <<- END
+	alice host host no
+	alice other host no
+	alice host other no
+	alice other other $now
+	bob host host password
+END
