@@ -78,7 +78,7 @@ static gboolean process_has_group(gid_t gid)
 	return getegid() == gid;
 }
 
-static enum errors_membership get_membership(const char *user)
+enum errors_membership errors_get_membership(const char *user)
 {
 	const struct group *group = getgrnam(UBLK_GROUP);
 
@@ -127,7 +127,7 @@ static char *get_create_hint(void)
 		return NULL;
 	/* A copy: the next look-up uses the same memory. */
 	name = g_strdup(user->pw_name);
-	return errors_describe_membership(get_membership(name), name);
+	return errors_describe_membership(errors_get_membership(name), name);
 }
 
 static char *get_denied_hint(const GError *error, gboolean creating)

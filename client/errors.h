@@ -37,6 +37,7 @@ enum errors_membership {
 	ERRORS_MEMBER_BUT_OLD_SESSION,
 	ERRORS_MEMBER,
 };
+enum errors_membership errors_get_membership(const char *user);
 char *errors_describe_membership(enum errors_membership membership, const char *user);
 
 /* "ublk-client VERB: message; hint" on the standard error. @creating: the verb makes a device. */

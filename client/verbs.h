@@ -43,6 +43,7 @@ extern const struct verb verb_limits;
 extern const struct verb verb_cdi;
 extern const struct verb verb_seccomp;
 extern const struct verb verb_features;
+extern const struct verb verb_doctor;
 
 /* The whole program: find the verb, run it, print its error. Returns the exit code. */
 int verbs_run(int argc, char **argv);

@@ -5,6 +5,8 @@
  *   ublk-owner describe NODE   print what the kernel knows about the device as udev properties
  *   ublk-owner claim NODE      give the node of an unprivileged device to the device's owner
  *
+ * and by ublkd (seize) and administrators (delete).
+ *
  * NODE is the kernel's name: ublkc3 or ublkb3. The owner is the one that the driver noted when the
  * device was added, and never read from a file; a file of ublkd's gives at most a name.
  *
@@ -181,6 +183,30 @@ static int seize(const char *node, enum ublk_node kind, uint32_t dev_id, const c
 	return EXIT_SUCCESS;
 }
 
+/*
+ * Take away a user's device that ublkd has lost: for an administrator, whom `ublk-client doctor`
+ * tells to. Whoever has the character device open is waited for, within the deadline.
+ */
+static int delete_device(const char *node, uint32_t dev_id)
+{
+	struct ublk_control *ctl = NULL;
+	struct ublksrv_ctrl_dev_info info = { 0 };
+	int r = ublk_control_open(NULL, 1, &ctl);
+
+	if (r < 0)
+		return fail(node, "cannot ask the kernel", r);
+	r = ublk_control_get_dev_info(ctl, dev_id, &info);
+	/* Those that root added are another program's. */
+	if (r >= 0 && !(info.flags & UBLK_F_UNPRIVILEGED_DEV))
+		r = -EPERM;
+	if (r >= 0)
+		r = ublk_control_stop_dev(ctl, dev_id);
+	if (r >= 0)
+		r = ublk_control_del_dev(ctl, dev_id, DEADLINE_SECONDS * 1000 / 2);
+	ublk_control_close(ctl);
+	return r < 0 ? fail(node, "cannot delete the device", r) : EXIT_SUCCESS;
+}
+
 /* The end, without output, whatever dispositions were inherited; the rule then leaves the node to
  * root. */
 static void set_deadline(void)
@@ -201,7 +227,7 @@ int main(int argc, char **argv)
 
 	if (argc < 3 || argc != (strcmp(argv[1], "seize") ? 3 : 4) ||
 	    parse_node(argv[2], &kind, &dev_id) < 0) {
-		fprintf(stderr, "usage: ublk-owner describe|claim ublkcN|ublkbN\n"
+		fprintf(stderr, "usage: ublk-owner describe|claim|delete ublkcN|ublkbN\n"
 				"       ublk-owner seize ublkcN|ublkbN COOKIE\n");
 		return 2;
 	}
@@ -210,6 +236,8 @@ int main(int argc, char **argv)
 		return describe(argv[2], dev_id);
 	if (!strcmp(argv[1], "claim"))
 		return claim(argv[2], kind, dev_id);
+	if (!strcmp(argv[1], "delete"))
+		return delete_device(argv[2], dev_id);
 	if (!strcmp(argv[1], "seize"))
 		return seize(argv[2], kind, dev_id, argv[3]);
 	fprintf(stderr, "ublk-owner: no such verb: %s\n", argv[1]);
