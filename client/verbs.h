@@ -40,6 +40,7 @@ extern const struct verb verb_wait;
 extern const struct verb verb_monitor;
 extern const struct verb verb_stat;
 extern const struct verb verb_limits;
+extern const struct verb verb_metrics;
 extern const struct verb verb_cdi;
 extern const struct verb verb_seccomp;
 extern const struct verb verb_features;

@@ -11,6 +11,7 @@
 /* So many lines of one user in so many seconds; then how many more there were. */
 #define MAX_REFUSED    20
 #define MAX_ALLOWED    60
+#define MAX_SHARING    20
 #define PERIOD_SECONDS 10
 
 /* Whose call it was, when that is not known. */
@@ -22,7 +23,7 @@ typedef struct {
 
 typedef struct {
 	uid_t uid;
-	Count refused, allowed;
+	Count refused, allowed, sharing;
 } Period;
 
 static GHashTable *periods; /* uid → Period; there is one as long as it lasts */
@@ -35,7 +36,8 @@ static void print_user(uid_t uid, char text[16])
 		g_snprintf(text, 16, "%u", uid);
 }
 
-static void tell_untold(const Period *period, const Count *count, const char *what)
+static void tell_untold(const Period *period, const Count *count, const char *what,
+			const char *done)
 {
 	JournalAbout about = { .user = period->uid == NOBODY ? 0 : period->uid };
 	char user[16];
@@ -43,16 +45,17 @@ static void tell_untold(const Period *period, const Count *count, const char *wh
 	if (!count->untold)
 		return;
 	print_user(period->uid, user);
-	journal_tell(JOURNAL_UNTOLD, &about, "%u more calls of user %s were %s in %d seconds",
-		     count->untold, user, what, PERIOD_SECONDS);
+	journal_tell(JOURNAL_UNTOLD, &about, "%u more %s of user %s were %s in %d seconds",
+		     count->untold, what, user, done, PERIOD_SECONDS);
 }
 
 static gboolean on_period_over(gpointer user_data)
 {
 	Period *period = user_data;
 
-	tell_untold(period, &period->refused, "refused");
-	tell_untold(period, &period->allowed, "allowed");
+	tell_untold(period, &period->refused, "calls", "refused");
+	tell_untold(period, &period->allowed, "calls", "allowed");
+	tell_untold(period, &period->sharing, "changes of shared memory", "made");
 	g_hash_table_remove(periods, GUINT_TO_POINTER(period->uid));
 	return G_SOURCE_REMOVE;
 }
@@ -83,6 +86,11 @@ static gboolean may_tell(Count *count, guint max)
 	return TRUE;
 }
 
+gboolean audit_may_tell_sharing(const Device *device)
+{
+	return may_tell(&period_get(device->uid)->sharing, MAX_SHARING);
+}
+
 static JournalAbout about_call(const AuditCall *call)
 {
 	return (JournalAbout){
@@ -97,7 +105,9 @@ void audit_allowed(const AuditCall *call, const char *by)
 {
 	JournalAbout about = about_call(call);
 
-	if (may_tell(&period_get(call->caller->uid)->allowed, MAX_ALLOWED))
+	if (!may_tell(&period_get(call->caller->uid)->allowed, MAX_ALLOWED))
+		journal_count(JOURNAL_ALLOWED);
+	else
 		journal_tell(JOURNAL_ALLOWED, &about,
 			     "%s of %s allowed to user %u, process %d, by %s: %s", call->operation,
 			     call->object, call->caller->uid, call->caller->pid, call->action, by);
@@ -109,8 +119,10 @@ void audit_refused(const AuditCall *call, const char *message)
 	JournalAbout about = about_call(call);
 	char user[16];
 
-	if (!may_tell(&period_get(uid)->refused, MAX_REFUSED))
+	if (!may_tell(&period_get(uid)->refused, MAX_REFUSED)) {
+		journal_count(JOURNAL_REFUSED);
 		return;
+	}
 	print_user(uid, user);
 	journal_tell(JOURNAL_REFUSED, &about, "%s of %s refused to user %s: %s", call->operation,
 		     call->object, user, message);

@@ -14,6 +14,9 @@ typedef struct {
 	const char *action;    /* polkit's, or NULL */
 } AuditCall;
 
+/* Whether a change of a device's shared memory may have a line; it is counted if not. */
+gboolean audit_may_tell_sharing(const Device *device);
+
 /* One line about it each, unless there were too many of this user's just now. */
 void audit_allowed(const AuditCall *call, const char *by);
 void audit_refused(const AuditCall *call, const char *message);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "audit.h"
 #include "channel.h"
 #include "daemon.h"
 #include "error.h"
@@ -329,9 +330,10 @@ static void on_unregister_done(Job *job, const GError *error)
 	guint64 served = op->served;
 
 	if (!failure) {
-		g_message("device %u: shared memory %u is taken back; it served %" G_GUINT64_FORMAT
-			  " requests",
-			  op->device->id, op->buffer->index, served);
+		if (audit_may_tell_sharing(op->device))
+			g_message("device %u: shared memory %u is taken back; it served "
+				  "%" G_GUINT64_FORMAT " requests",
+				  op->device->id, op->buffer->index, served);
 		drop_buffer(op);
 	} else {
 		op->buffer->there = TRUE;
@@ -525,8 +527,10 @@ static void on_register_done(Job *job, const GError *error)
 		job_begin(job, undo_steps, on_undone);
 		return;
 	}
-	g_message("device %u: shared memory %u of %" G_GUINT64_FORMAT " bytes%s", op->device->id,
-		  index, buffer->size, op->memfd.read_only ? ", read-only" : "");
+	if (audit_may_tell_sharing(device))
+		g_message("device %u: shared memory %u of %" G_GUINT64_FORMAT " bytes%s",
+			  device->id, index, buffer->size,
+			  op->memfd.read_only ? ", read-only" : "");
 	buffer->there = TRUE;
 	operation_end(op);
 	request_return(request, g_variant_new("(u)", index), NULL);

@@ -7,28 +7,37 @@
 
 /* The ids are known to ublkd.catalog and to whoever looks for them: they do not change. */
 static const struct {
+	const char *counter; /* of journal_describe_counts(); NULL: none */
 	const char *id;
 	GLogLevelFlags level;
 	const char *action; /* unless it is another */
-} events[] = {
-	[JOURNAL_ALLOWED] = { "291fe62564b9493ea06ab6247eee42cb", G_LOG_LEVEL_MESSAGE },
-	[JOURNAL_REFUSED] = { "1e519e4a3d06483198576beb9131f7c0", G_LOG_LEVEL_MESSAGE },
-	[JOURNAL_UNTOLD] = { "4f5def9afd084174bf946d31d8c80948", G_LOG_LEVEL_MESSAGE },
-	[JOURNAL_CREATED] = { "6b40e5cb92624142a9835a80d6fe2778", G_LOG_LEVEL_MESSAGE, "create" },
-	[JOURNAL_LIVE] = { "afec298f9f9349a59f74e00d52bb7190", G_LOG_LEVEL_MESSAGE, "start" },
-	[JOURNAL_TAKEN_OVER] = { "d25e7c375caa45bc88da3484c71ffc9b", G_LOG_LEVEL_MESSAGE,
-				 "take over" },
-	[JOURNAL_GOES] = { "4aba2e840e9549e69c3fe1cd526c3d67", G_LOG_LEVEL_MESSAGE, "delete" },
-	[JOURNAL_STAYS] = { "1c0479d6f71640c6a7e05424fd351fb1", G_LOG_LEVEL_WARNING, "delete" },
-	[JOURNAL_SERVER_ENDED] = { "c9445db39d084cb29fce3c310264d88f", G_LOG_LEVEL_MESSAGE,
-				   "end of the server" },
-	[JOURNAL_OPENED] = { "6b0e687a89374054a212bfbc3fbdd0ba", G_LOG_LEVEL_MESSAGE, "open" },
-	[JOURNAL_SEIZED] = { "c9e05f269ec84c24bfb8ca2b70e38870", G_LOG_LEVEL_MESSAGE, "seize" },
-	[JOURNAL_MISTAKE] = { "981ff7f8516c4b55b8bf21193afa8b33", G_LOG_LEVEL_WARNING,
+} events[JOURNAL_EVENTS] = {
+	[JOURNAL_ALLOWED] = { "allowed", "291fe62564b9493ea06ab6247eee42cb", G_LOG_LEVEL_MESSAGE },
+	[JOURNAL_REFUSED] = { "refused", "1e519e4a3d06483198576beb9131f7c0", G_LOG_LEVEL_MESSAGE },
+	[JOURNAL_UNTOLD] = { NULL, "4f5def9afd084174bf946d31d8c80948", G_LOG_LEVEL_MESSAGE },
+	[JOURNAL_CREATED] = { "created", "6b40e5cb92624142a9835a80d6fe2778", G_LOG_LEVEL_MESSAGE,
+			      "create" },
+	[JOURNAL_LIVE] = { "live", "afec298f9f9349a59f74e00d52bb7190", G_LOG_LEVEL_MESSAGE,
+			   "start" },
+	[JOURNAL_TAKEN_OVER] = { "taken-over", "d25e7c375caa45bc88da3484c71ffc9b",
+				 G_LOG_LEVEL_MESSAGE, "take over" },
+	[JOURNAL_GOES] = { "deleted", "4aba2e840e9549e69c3fe1cd526c3d67", G_LOG_LEVEL_MESSAGE,
+			   "delete" },
+	[JOURNAL_STAYS] = { "stuck", "1c0479d6f71640c6a7e05424fd351fb1", G_LOG_LEVEL_WARNING,
+			    "delete" },
+	[JOURNAL_SERVER_ENDED] = { "server-ended", "c9445db39d084cb29fce3c310264d88f",
+				   G_LOG_LEVEL_MESSAGE, "end of the server" },
+	[JOURNAL_OPENED] = { "opened", "6b0e687a89374054a212bfbc3fbdd0ba", G_LOG_LEVEL_MESSAGE,
+			     "open" },
+	[JOURNAL_SEIZED] = { "seized", "c9e05f269ec84c24bfb8ca2b70e38870", G_LOG_LEVEL_MESSAGE,
+			     "seize" },
+	[JOURNAL_MISTAKE] = { "mistake", "981ff7f8516c4b55b8bf21193afa8b33", G_LOG_LEVEL_WARNING,
 			      "read the settings" },
-	[JOURNAL_RELOADED] = { "22c52ff804ec48ba95e9187c784864f8", G_LOG_LEVEL_MESSAGE,
+	[JOURNAL_RELOADED] = { "reloaded", "22c52ff804ec48ba95e9187c784864f8", G_LOG_LEVEL_MESSAGE,
 			       "read the settings" },
 };
+
+static guint64 counts[JOURNAL_EVENTS];
 
 typedef struct {
 	GLogField fields[MAX_FIELDS];
@@ -51,6 +60,22 @@ static void add_number(Entry *entry, const char *key, guint value)
 	add(entry, key, text);
 }
 
+void journal_count(JournalEvent event)
+{
+	counts[event]++;
+}
+
+GVariant *journal_describe_counts(void)
+{
+	GVariantBuilder builder;
+
+	g_variant_builder_init(&builder, G_VARIANT_TYPE("a{st}"));
+	for (gsize i = 0; i < JOURNAL_EVENTS; i++)
+		if (events[i].counter)
+			g_variant_builder_add(&builder, "{st}", events[i].counter, counts[i]);
+	return g_variant_builder_end(&builder);
+}
+
 void journal_tell(JournalEvent event, const JournalAbout *about, const char *format, ...)
 {
 	gboolean warning = events[event].level == G_LOG_LEVEL_WARNING;
@@ -58,6 +83,7 @@ void journal_tell(JournalEvent event, const JournalAbout *about, const char *for
 	Entry entry = { .n = 0 };
 	va_list args;
 
+	journal_count(event);
 	va_start(args, format);
 	message = g_strdup_vprintf(format, args);
 	va_end(args);

@@ -22,6 +22,7 @@ typedef enum {
 	JOURNAL_SEIZED,       /* its owner had no right to it any more */
 	JOURNAL_MISTAKE,      /* in the settings */
 	JOURNAL_RELOADED,     /* the settings */
+	JOURNAL_EVENTS,
 } JournalEvent;
 
 /* What it is about: becomes fields. All of them may be missing. */
@@ -39,6 +40,11 @@ typedef struct {
 
 void journal_tell(JournalEvent event, const JournalAbout *about, const char *format, ...)
 	G_GNUC_PRINTF(3, 4);
+
+/* Count an event that is not told, since there are too many. */
+void journal_count(JournalEvent event);
+/* How many of each there were since ublkd was started, a{st} of Manager.GetCounters; floating. */
+GVariant *journal_describe_counts(void);
 
 /*
  * From now on no line is more than a line, whatever users had put into it, nor changes a terminal

@@ -8,6 +8,7 @@
 #include "kernel/ublk-features.h"
 #include "quota.h"
 #include "make.h"
+#include "journal.h"
 #include "reload.h"
 #include "request.h"
 
@@ -140,6 +141,11 @@ static void act_get_limits(Request *request)
 		       NULL);
 }
 
+static void act_get_counters(Request *request)
+{
+	request_return(request, g_variant_new("(@a{st})", journal_describe_counts()), NULL);
+}
+
 static gboolean check_reload(Request *request, GError **error)
 {
 	request->action = UBLK_ACTION_RELOAD;
@@ -167,7 +173,9 @@ static const RequestMethod method_create = { "create", OPTIONS_CREATE, check_cre
 					     .counts = TRUE };
 static const RequestMethod method_get_limits = { "tell the limits", OPTIONS_LOOKUP, check_lookup,
 						 act_get_limits, .counts = TRUE };
-static const RequestMethod method_reload = { "reload the settings", OPTIONS_RELOAD, check_reload,
+static const RequestMethod method_get_counters = { "tell the counters", OPTIONS_MANAGER,
+						   check_lookup, act_get_counters };
+static const RequestMethod method_reload = { "reload the settings", OPTIONS_MANAGER, check_reload,
 					     act_reload };
 static const RequestMethod method_lookup = { "look up", OPTIONS_LOOKUP, check_lookup, act_lookup };
 
@@ -194,6 +202,12 @@ static gboolean handle_get_limits(UblkBusManager *object, GDBusMethodInvocation 
 				  GVariant *options, gpointer unused)
 {
 	return request_begin(&method_get_limits, invocation, NULL, options, NULL, 0);
+}
+
+static gboolean handle_get_counters(UblkBusManager *object, GDBusMethodInvocation *invocation,
+				    GVariant *options, gpointer unused)
+{
+	return request_begin(&method_get_counters, invocation, NULL, options, NULL, 0);
 }
 
 static gboolean handle_reload(UblkBusManager *object, GDBusMethodInvocation *invocation,
@@ -254,6 +268,7 @@ void manager_export(GDBusObjectManagerServer *objects)
 	g_signal_connect(manager, "handle-get-device-by-name",
 			 G_CALLBACK(handle_get_device_by_name), NULL);
 	g_signal_connect(manager, "handle-get-limits", G_CALLBACK(handle_get_limits), NULL);
+	g_signal_connect(manager, "handle-get-counters", G_CALLBACK(handle_get_counters), NULL);
 	g_signal_connect(manager, "handle-reload", G_CALLBACK(handle_reload), NULL);
 	ublk_bus_object_skeleton_set_manager(object, manager);
 	g_dbus_object_manager_server_export(objects, G_DBUS_OBJECT_SKELETON(object));

@@ -13,13 +13,13 @@
 
 /* Which options a method takes. */
 typedef enum {
-	OPTIONS_NONE,   /* those of a device's methods that take none of their own */
-	OPTIONS_ADD,    /* AddDevice */
-	OPTIONS_CREATE, /* CreateDevice */
-	OPTIONS_START,  /* Start */
-	OPTIONS_LOOKUP, /* GetDeviceByName, GetLimits */
-	OPTIONS_RELOAD, /* Reload: none at all */
-	OPTIONS_RESIZE, /* Resize */
+	OPTIONS_NONE,    /* those of a device's methods that take none of their own */
+	OPTIONS_ADD,     /* AddDevice */
+	OPTIONS_CREATE,  /* CreateDevice */
+	OPTIONS_START,   /* Start */
+	OPTIONS_LOOKUP,  /* GetDeviceByName, GetLimits */
+	OPTIONS_MANAGER, /* those of the manager's methods that take none at all */
+	OPTIONS_RESIZE,  /* Resize */
 	OPTIONS_REGISTER_BUFFER,
 	OPTIONS_UNREGISTER_BUFFER,
 	OPTIONS_OPEN, /* OpenBlockDevice */

@@ -118,6 +118,31 @@ static void refusals_are_counted(void)
 	g_assert_null(field(81, "UBLK_CALLER_UID"));
 }
 
+/* Also those that are not told. */
+static void all_are_counted(void)
+{
+	AuditCall call = { &caller, &device, "/org/ublk1/devices/3", "delete", "org.ublk1.x" };
+	g_autoptr(GVariant) before = g_variant_ref_sink(journal_describe_counts());
+	g_autoptr(GVariant) after = NULL;
+	guint64 first, last;
+
+	for (guint i = 0; i < 300; i++) {
+		audit_refused(&call, "no");
+		audit_allowed(&call, "polkit says yes");
+	}
+	journal_tell(JOURNAL_GOES, &(JournalAbout){ .device = &device }, "it goes");
+	after = g_variant_ref_sink(journal_describe_counts());
+	g_assert_true(g_variant_lookup(before, "refused", "t", &first));
+	g_assert_true(g_variant_lookup(after, "refused", "t", &last));
+	g_assert_cmpuint(last - first, ==, 300);
+	g_assert_true(g_variant_lookup(before, "allowed", "t", &first));
+	g_assert_true(g_variant_lookup(after, "allowed", "t", &last));
+	g_assert_cmpuint(last - first, ==, 300);
+	g_assert_true(g_variant_lookup(before, "deleted", "t", &first));
+	g_assert_true(g_variant_lookup(after, "deleted", "t", &last));
+	g_assert_cmpuint(last - first, ==, 1);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -126,5 +151,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/journal/has-its-fields", has_its_fields);
 	g_test_add_func("/journal/a-line-is-a-line", a_line_is_a_line);
 	g_test_add_func("/journal/refusals-are-counted", refusals_are_counted);
+	g_test_add_func("/journal/all-are-counted", all_are_counted);
 	return g_test_run();
 }
