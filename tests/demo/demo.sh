@@ -1,15 +1,23 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# demo.sh [--host [--user NAME]] : what the project does, step by step, each command as a person would type it. Run by `./run demo`
-# as root in the test VM. With --host it uses this machine's kernel and installation (nothing is installed or loaded for it), and the
-# given user, by default the one who called sudo. Ends with 0 only if every step did what it should, and leaves nothing.
+# demo.sh [--color] [--host [--user NAME]] : what the project does, step by step, each command as a person would type it. Run by
+# `./run demo` as root in the test VM. With --host it uses this machine's kernel and installation (nothing is installed or loaded for
+# it), and the given user, by default the one who called sudo. Ends with 0 only if every step did what it should, and leaves nothing.
 . "$(dirname "$0")/../system/lib.sh"
 trap - ERR
 
 user=alice
 host=
+told=
+typed=
+plain=
 while [ $# -gt 0 ]; do
 	case $1 in
+	--color)
+		told=$'\e[32m'
+		typed=$'\e[1m'
+		plain=$'\e[m'
+		;;
 	--host)
 		host=yes
 		user=${SUDO_USER:-}
@@ -18,7 +26,7 @@ while [ $# -gt 0 ]; do
 		user=${2:-}
 		shift
 		;;
-	*) fail "usage: demo.sh [--host [--user NAME]]" ;;
+	*) fail "usage: demo.sh [--color] [--host [--user NAME]]" ;;
 	esac
 	shift
 done
@@ -28,12 +36,13 @@ busybox_tar=/usr/share/ublk-tests/busybox.tar
 steps=0
 mounted=
 imported=
+folder=
 work=
 
 # --- Telling and doing.
 
 say() {
-	printf '\n# %s\n' "$@"
+	printf '\n%s# %s%s\n' "$told" "$*" "$plain"
 }
 
 # step PROMPT LINE COMMAND… : show what is typed, do it, keep what it prints in $last.
@@ -41,7 +50,7 @@ step() {
 	local prompt=$1 line=$2 status=0
 	shift 2
 
-	printf '%s%s\n' "$prompt" "$line"
+	printf '%s%s%s%s\n' "$prompt" "$typed" "$line" "$plain"
 	"$@" 2>&1 < /dev/null | tee "$work/last" || status=$?
 	last=$(cat "$work/last")
 	[ "$status" = 0 ] || fail "status $status of: $line"
@@ -78,7 +87,7 @@ finish() {
 			as "$user" ublk-client del "$uid/$name" > /dev/null 2>&1
 		done
 		[ -z "$imported" ] || as_session "$user" podman rmi -f "$image" > /dev/null 2>&1
-		rm -rf "$work"
+		rm -rf "$work" "$folder"
 	fi
 	[ "$status" = 0 ] || echo "The demo FAILED." >&2
 	exit "$status"
@@ -101,15 +110,14 @@ fi
 
 uid=$(id -u "$user")
 home=$(getent passwd "$user" | cut -d: -f6)
-work=$(mktemp -d "$home/ublk-demo.XXXXXX")
-folder=$work/files
+work=$(mktemp -d)
+folder=$(mktemp -d "$home/ublk-demo.XXXXXX")
 image=localhost/ublk-demo
-mkdir "$folder" "$work/mnt"
-chown -R "$user:" "$work"
+chown "$user:" "$folder"
 
 # --- The demo.
 
-say "$(uname -sr), $(ublk-client --version). $user is an ordinary user in the group ublk, without a seat or a session."
+say "$(uname -sr), $(ublk-client --version). $user is an ordinary user, in the group ublk."
 type_user "id"
 [ -n "$host" ] || expect "(ublk)"
 
@@ -127,11 +135,12 @@ expect "$folder/disk.img"
 type_user "ls -l $device /dev/disk/by-ublk/$uid-demo"
 
 say "The device shows what is in the file: the same bytes, and the partition of a bootable stick."
-type_user "cmp $device disk.img && /usr/sbin/fdisk -l $device"
-expect "${device}p1"
+type_user "cmp $device disk.img && partx --show $device"
+expect "1     1"
 
 say "It is the user's own: written at random and read back, each block with its checksum …"
-type_user "fio --name=verify --filename=$device --direct=1 --ioengine=libaio --iodepth=16 --rw=randwrite --bs=4k-64k --size=32M --verify=crc32c --verify_fatal=1 | grep -E 'err=|READ:|WRITE:'"
+type_user "fio --name=demo --filename=$device --rw=randwrite --bsrange=4k-64k --size=32M --verify=crc32c \\
+	--ioengine=io_uring --iodepth=16 --direct=1 --invalidate=0 | grep -E 'err=|READ:|WRITE:'"
 expect "err= 0"
 
 say "… and a file system made on it, with files in it."
@@ -145,14 +154,12 @@ type_user "ublk-client list"
 expect "demo-iso"
 
 say "Root mounts it. Its files are the ones that bsdtar takes out of the ISO itself."
-mounted=$work/mnt
-type_root "mount -o ro,nosuid,nodev -t iso9660 $iso $mounted"
-type_user "mkdir unpacked && bsdtar -xf $rescue/grub-rescue-cdrom.iso -C unpacked"
-type_root "(cd $mounted && find . -type f -print0 | sort -z | xargs -0 sha256sum) > mounted.sums"
-type_root "(cd unpacked && find . -type f -print0 | sort -z | xargs -0 sha256sum) > unpacked.sums"
-type_root "cmp mounted.sums unpacked.sums && wc -l < mounted.sums"
+type_user "mkdir mounted unpacked && bsdtar -xf $rescue/grub-rescue-cdrom.iso -C unpacked"
+mounted=$folder/mounted
+type_root "mount -o ro,nosuid,nodev -t iso9660 $iso mounted"
+type_root "diff -r mounted unpacked && find mounted -type f | wc -l"
 [ "$last" -gt 10 ] || fail "so few files were compared: $last"
-type_root "umount $mounted"
+type_root "umount mounted"
 mounted=
 
 say "A rootless container gets the device by --device and reads it: the checksum of the ISO."
@@ -178,10 +185,11 @@ type_user "ublk-client del demo && ublk-client list"
 [ ! -e "$device" ] && [ ! -e "$iso" ] || fail "$device or $iso is still there"
 
 say "The file system is in the image now."
-type_user "/usr/sbin/e2fsck -fn disk.img"
+type_user "/usr/sbin/e2fsck -fn disk.img | tail -n 1"
 
 say "All of it is D-Bus: the same with nothing but busctl."
-type_user "busctl call org.ublk1 /org/ublk1/Manager org.ublk1.Manager AddDevice 'sa{sv}' loop 2 file s $folder/disk.img name s demo"
+type_user "busctl call org.ublk1 /org/ublk1/Manager org.ublk1.Manager AddDevice \\
+	'sa{sv}' loop 2 file s \"\$PWD/disk.img\" name s demo"
 object=${last#o \"}
 object=${object%\"}
 device=/dev/ublkb${object##*/}
@@ -196,7 +204,7 @@ expect "s \"live\""
 expect "t 67108864"
 type_user "busctl call org.ublk1 $object org.ublk1.Device GetBackingFile 'a{sv}' 0"
 expect "$folder/disk.img"
-type_user "cmp $device disk.img && /usr/sbin/e2fsck -fn $device"
+type_user "cmp $device disk.img && /usr/sbin/e2fsck -fn $device | tail -n 1"
 type_user "busctl call org.ublk1 $object org.ublk1.Device Delete 'a{sv}' 0"
 [ ! -e "$device" ] || fail "$device is still there"
 
