@@ -8,6 +8,7 @@
 #include "errors.h"
 #include "output.h"
 #include "suggest.h"
+#include "ublk-dbus.h"
 
 /* In the order in which a new user meets them. */
 static const struct verb *const verbs[] = {
@@ -75,9 +76,10 @@ static void list_options(const GOptionEntry *entries)
 }
 
 /*
- * `--complete verbs`, `--complete options VERB`: what completions/ asks for, so that the shells
- * know nothing that this program does not tell them. Columns are separated by tabs: a verb, its
- * arguments, its summary; an option, its short form, its argument, what it does.
+ * `--complete verbs`, `--complete options VERB`, `--complete targets`: what completions/ asks for,
+ * so that the shells know nothing that this program does not tell them. Columns are separated by
+ * tabs: a verb, its arguments, its summary; an option, its short form, its argument, what it does;
+ * a target, what it is.
  */
 static int complete(int argc, char **argv)
 {
@@ -88,6 +90,12 @@ static int complete(int argc, char **argv)
 		for (gsize i = 0; i < G_N_ELEMENTS(verbs); i++)
 			printf("%s\t%s\t%s\n", verbs[i]->name,
 			       verbs[i]->arguments ? verbs[i]->arguments : "", verbs[i]->summary);
+		return EXIT_CODE_SUCCESS;
+	}
+	if (argc == 1 && strcmp(argv[0], "targets") == 0) {
+#define TARGET(name, needs_file, what) puts(name "\t" what);
+		UBLK_TARGETS(TARGET)
+#undef TARGET
 		return EXIT_CODE_SUCCESS;
 	}
 	if (!verb || strcmp(argv[0], "options") != 0)

@@ -21,7 +21,7 @@ _ublk_client() {
 		if [ "$before" = "$option" ] || [ -n "$short" -a "$before" = "$short" ]; then
 			case $argument in
 			'') break ;;
-			TARGET) COMPREPLY=($(compgen -W "loop null" -- "$current")) ;;
+			TARGET) COMPREPLY=($(compgen -W "$(ublk-client --complete targets 2>/dev/null | cut -f1)" -- "$current")) ;;
 			STATE) COMPREPLY=($(compgen -W "live created stopping gone" -- "$current")) ;;
 			FILE)
 				compopt -o filenames

@@ -24,7 +24,7 @@ function __ublk_client_candidates
         if test -n "$columns[3]"; and contains -- $before $columns[1..2]
             switch $columns[3]
                 case TARGET
-                    printf '%s\n' $start"loop"\t"a file or block device" $start"null"\t"no data at all"
+                    printf '%s\n' $start(ublk-client --complete targets 2>/dev/null)
                 case STATE
                     printf '%s\n' $start"live"\t"can be used" $start"created"\t"is there" $start"stopping"\t"goes away" $start"gone"\t"is no more"
                 case FILE

@@ -14,32 +14,48 @@
 
 static UblkBusManager *manager;
 
-static gboolean needs_file(const char *target)
+static const struct target {
+	const char *name;
+	gboolean needs_file;
+} targets[] = {
+#define TARGET(name, needs_file, what) { name, needs_file },
+	UBLK_TARGETS(TARGET)
+#undef TARGET
+};
+
+static const struct target *find_target(const char *name, GError **error)
 {
-	return g_str_equal(target, "loop");
+	g_autoptr(GString) known = g_string_new(NULL);
+
+	for (gsize i = 0; i < G_N_ELEMENTS(targets); i++) {
+		if (g_str_equal(targets[i].name, name))
+			return &targets[i];
+		g_string_append_printf(known, "%s\"%s\"", i > 0 ? " and " : "", targets[i].name);
+	}
+	g_set_error(error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
+		    "there is no target \"%.50s\"; there are %s", name, known->str);
+	return NULL;
 }
 
 /* What of an AddDevice can be judged without doing anything. */
 static gboolean check_target(const Request *request, GError **error)
 {
 	const Options *options = request->options;
-	const char *target = request->text;
+	const struct target *target = find_target(request->text, error);
 	gboolean has_file = options->file || options->file_fd >= 0;
 	guint32 block_size = MAX(options->limits.logical_block_size, 512);
 
-	if (!g_str_equal(target, "loop") && !g_str_equal(target, "null"))
+	if (!target)
+		return FALSE;
+	if (target->needs_file && !has_file)
 		g_set_error(error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
-			    "there is no target \"%.50s\"; there are \"loop\" and \"null\"",
-			    target);
-	else if (needs_file(target) && !has_file)
+			    "target \"%s\" needs option \"file\"", target->name);
+	else if (!target->needs_file && has_file)
 		g_set_error(error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
-			    "target \"%s\" needs option \"file\"", target);
-	else if (!needs_file(target) && has_file)
+			    "target \"%s\" takes no option \"file\"", target->name);
+	else if (!target->needs_file && !options->limits.size)
 		g_set_error(error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
-			    "target \"%s\" takes no option \"file\"", target);
-	else if (!needs_file(target) && !options->limits.size)
-		g_set_error(error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
-			    "target \"%s\" needs option \"size\"", target);
+			    "target \"%s\" needs option \"size\"", target->name);
 	else if (options->limits.size % block_size)
 		g_set_error(
 			error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,

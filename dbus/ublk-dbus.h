@@ -41,6 +41,14 @@
 #define UBLK_STATE_STOPPING "stopping"
 #define UBLK_STATE_DEAD     "dead"
 
+/*
+ * What AddDevice's "target" may be: name, whether it is over a file (else it needs "size"), and
+ * what it is.
+ */
+#define UBLK_TARGETS(TARGET)                        \
+	TARGET("loop", 1, "a file or block device") \
+	TARGET("null", 0, "no data at all")
+
 /* Keys of option dictionaries; who takes which is said in the interfaces. */
 #define UBLK_OPT_NAME                  "name"
 #define UBLK_OPT_ID                    "id"
