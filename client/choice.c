@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "choice.h"
 
+#include <unistd.h>
+
 #include "device-use.h"
 #include "device-word.h"
 #include "errors.h"
+#include "kept.h"
 #include "parse.h"
 
-/* The chosen devices, in the order of the words and each only once. Owned by @devices. */
+/*
+ * The chosen devices, in the order of the words and each only once. Owned by @devices. @forget: a
+ * kept device that is not there is none that is missing.
+ */
 static GPtrArray *choose(GPtrArray *devices, guint32 uid, gboolean all, char **words,
-			 GError **error)
+			 gboolean forget, GError **error)
 {
 	g_autoptr(GPtrArray) chosen = g_ptr_array_new();
 
@@ -19,10 +25,15 @@ static GPtrArray *choose(GPtrArray *devices, guint32 uid, gboolean all, char **w
 			g_ptr_array_add(chosen, device);
 	}
 	for (char **word = words; *word; word++) {
-		Device *device = device_word_find(devices, *word, uid, error);
+		g_autoptr(GError) failure = NULL;
+		Device *device = device_word_find(devices, *word, uid, &failure);
 
-		if (!device)
+		if (!device && forget && kept_forget(*word, NULL))
+			continue;
+		if (!device) {
+			g_propagate_error(error, g_steal_pointer(&failure));
 			return NULL;
+		}
 		if (!g_ptr_array_find(chosen, device, NULL))
 			g_ptr_array_add(chosen, device);
 	}
@@ -48,7 +59,7 @@ static gboolean take_away(Bus *bus, const Device *device, gboolean deletes, gboo
 
 int choice_run(const struct verb *verb, gboolean deletes, int argc, char **argv, GError **error)
 {
-	gboolean ask_password = TRUE, all = FALSE, wait = deletes, force = FALSE;
+	gboolean ask_password = TRUE, all = FALSE, wait = deletes, force = FALSE, forget = deletes;
 	g_auto(GStrv) numbers = NULL;
 	const GOptionEntry entries[] = {
 		{ "all", 'a', 0, G_OPTION_ARG_NONE, &all, "All devices of one's own", NULL },
@@ -65,6 +76,11 @@ int choice_run(const struct verb *verb, gboolean deletes, int argc, char **argv,
 		DEADLINE_OPTION,
 		{ NULL },
 	};
+	const GOptionEntry forgetting[] = {
+		{ "no-forget", 0, G_OPTION_FLAG_REVERSE, G_OPTION_ARG_NONE, &forget,
+		  "A device that is kept still comes back", NULL },
+		{ NULL },
+	};
 	g_autoptr(Bus) bus = NULL;
 	g_autoptr(GPtrArray) devices = NULL, chosen = NULL;
 	g_autoptr(GStrvBuilder) words = g_strv_builder_new();
@@ -72,7 +88,7 @@ int choice_run(const struct verb *verb, gboolean deletes, int argc, char **argv,
 	int status = EXIT_CODE_SUCCESS;
 	guint32 uid;
 
-	if (!verbs_parse(verb, entries, NULL, &argc, &argv, error))
+	if (!verbs_parse_two(verb, entries, deletes ? forgetting : NULL, NULL, &argc, &argv, error))
 		return EXIT_CODE_USAGE;
 	/* A number is as good as a node's name, and cannot be taken for a device's name then. */
 	for (char **number = numbers; number && *number; number++) {
@@ -100,7 +116,7 @@ int choice_run(const struct verb *verb, gboolean deletes, int argc, char **argv,
 	devices = device_list(bus, error);
 	if (!devices)
 		return EXIT_CODE_FAILURE;
-	chosen = choose(devices, uid, all, list, error);
+	chosen = choose(devices, uid, all, list, forget, error);
 	if (!chosen)
 		return EXIT_CODE_NOT_FOUND;
 
@@ -109,8 +125,12 @@ int choice_run(const struct verb *verb, gboolean deletes, int argc, char **argv,
 		const Device *device = chosen->pdata[i];
 		g_autoptr(GError) failure = NULL;
 
-		if (take_away(bus, device, deletes, wait, force, &failure))
-			continue;
+		if (take_away(bus, device, deletes, wait, force, &failure)) {
+			if (forget && device->owner_uid == getuid())
+				kept_forget(device->name, &failure);
+			if (!failure)
+				continue;
+		}
 		/* Gone by itself while we were about it: for --all that is as good. */
 		if (all && errors_get_exit_code(failure) == EXIT_CODE_NOT_FOUND)
 			continue;

@@ -496,3 +496,51 @@ void make_options_append_arguments(const MakeOptions *options, GPtrArray *argv)
 			g_ptr_array_add(argv, g_variant_print(value, FALSE));
 	}
 }
+
+const char *make_options_get_name(const MakeOptions *options)
+{
+	GVariant *name = g_hash_table_lookup(options->values, UBLK_OPT_NAME);
+
+	return name ? g_variant_get_string(name, NULL) : NULL;
+}
+
+void make_options_set_name(MakeOptions *options, const char *name)
+{
+	g_hash_table_insert(options->values, (gpointer)UBLK_OPT_NAME,
+			    g_variant_ref_sink(g_variant_new_string(name)));
+}
+
+/* Of two options for one key: the yes or the no that was said, or the first name. */
+static gboolean speaks_for_key(const struct option *option, GVariant *value)
+{
+	if (option->kind == TRUTH || option->kind == FALSITY)
+		return g_variant_get_boolean(value) == (option->kind == TRUTH);
+	return option == options_table || g_strcmp0(option[-1].key, option->key) != 0;
+}
+
+char *make_options_build_lines(const MakeOptions *options, GError **error)
+{
+	g_autoptr(GString) lines = g_string_new(NULL);
+
+	g_string_append_printf(lines, "target=%s\n", options->target);
+	if (options->file && strchr(options->file, '\n')) {
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE,
+			    "--keep: a file whose name has a line break cannot be kept");
+		return NULL;
+	}
+	if (options->file)
+		g_string_append_printf(lines, "file=%s\n", options->file);
+	for (gsize i = 0; i < G_N_ELEMENTS(options_table); i++) {
+		const struct option *option = &options_table[i];
+		GVariant *value = option->key ? g_hash_table_lookup(options->values, option->key)
+					      : NULL;
+		g_autofree char *text = NULL;
+
+		if (!value || option->kind == TEXT || !speaks_for_key(option, value))
+			continue;
+		text = option->value ? g_variant_print(value, FALSE) : NULL;
+		g_string_append_printf(lines, "%s%s%s\n", option->name, text ? "=" : "",
+				       text ? text : "");
+	}
+	return g_string_free(g_steal_pointer(&lines), FALSE);
+}

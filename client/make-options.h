@@ -59,6 +59,15 @@ GVariant *make_options_build_create(const MakeOptions *options);
 void make_options_append_arguments(const MakeOptions *options, GPtrArray *argv);
 
 /*
+ * All of it as lines "option=value", or "option", from which `add` would make the same device; its
+ * name excepted. Free with g_free().
+ */
+char *make_options_build_lines(const MakeOptions *options, GError **error);
+/* The name that is wished for, or NULL. Owned by the options. */
+const char *make_options_get_name(const MakeOptions *options);
+void make_options_set_name(MakeOptions *options, const char *name);
+
+/*
  * The absolute path of a file name given in the current directory. Links and ".." are left as they
  * are: the server resolves them, with the user's rights. Free with g_free().
  */

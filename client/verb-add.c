@@ -2,46 +2,101 @@
 #include "bus.h"
 #include "device.h"
 #include "errors.h"
+#include "kept.h"
 #include "make-options.h"
 #include "verbs.h"
 
 #include <stdio.h>
 
-static int run(const struct verb *verb, int argc, char **argv, GError **error)
+/* "/dev/ublkbN" of the new device, or NULL. */
+static char *make_device(Bus *bus, MakeOptions *options, GError **error)
 {
-	gboolean ask_password = TRUE;
-	const GOptionEntry common[] = {
-		VERBS_NO_ASK_PASSWORD(&ask_password),
-		DEADLINE_OPTION,
-		{ NULL },
-	};
-	g_autoptr(MakeOptions) options = make_options_new();
 	g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
-	g_autoptr(Bus) bus = NULL;
 	g_autoptr(GVariant) reply = NULL;
-	g_autofree char *node = NULL;
-	const char *path;
 	GVariant *dictionary;
+	const char *path;
 
-	if (!verbs_parse_two(verb, make_options_get_entries(), common, options, &argc, &argv,
-			     error) ||
-	    !make_options_check(options, error))
-		return EXIT_CODE_USAGE;
-	bus = bus_connect(ask_password, error);
-	if (!bus || !make_options_create_file(options, error))
-		return EXIT_CODE_FAILURE;
+	if (!make_options_create_file(options, error))
+		return NULL;
 	dictionary = make_options_build_add(options, fds, error);
 	if (!dictionary)
-		return EXIT_CODE_FAILURE;
+		return NULL;
 	reply = bus_call(bus, UBLK_BUS_MANAGER_PATH, UBLK_BUS_MANAGER_INTERFACE, "AddDevice",
 			 g_variant_new("(s@a{sv})", options->target, dictionary), "(o)", fds, NULL,
 			 error);
 	make_options_settle_file(options, reply ? NULL : *error);
 	if (!reply)
-		return EXIT_CODE_FAILURE;
-
+		return NULL;
 	g_variant_get(reply, "(&o)", &path);
-	node = device_get_node(path);
+	return device_get_node(path);
+}
+
+/* The kept device may be there still: since the last login, for instance. */
+static char *find_present(Bus *bus, const char *name)
+{
+	g_autoptr(GPtrArray) devices = device_list(bus, NULL);
+	guint32 uid;
+
+	for (guint i = 0; devices && bus_get_uid(bus, &uid, NULL) && i < devices->len; i++) {
+		const Device *device = devices->pdata[i];
+
+		if (device->owner_uid == uid && g_str_equal(device->name, name))
+			return g_strdup(device->block_device);
+	}
+	return NULL;
+}
+
+/* What --keep and --kept want of the other options; the kept ones are read. */
+static gboolean prepare(const struct verb *verb, MakeOptions *options, gboolean keep,
+			const char *kept, GError **error)
+{
+	if (kept && (keep || options->target)) {
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE,
+			    "--kept: the other options are those that were kept");
+		return FALSE;
+	}
+	if (keep && !make_options_get_name(options)) {
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE,
+			    "--keep needs --name NAME, by which the device comes back");
+		return FALSE;
+	}
+	return !kept || kept_read(verb, kept, options, error);
+}
+
+static int run(const struct verb *verb, int argc, char **argv, GError **error)
+{
+	gboolean ask_password = TRUE, keep = FALSE;
+	g_autofree char *kept = NULL;
+	const GOptionEntry common[] = {
+		{ "keep", 0, 0, G_OPTION_ARG_NONE, &keep,
+		  "Have it come back, at each login; root's: at each boot", NULL },
+		{ "kept", 0, 0, G_OPTION_ARG_STRING, &kept,
+		  "Make the device that was kept as NAME, unless it is there", "NAME" },
+		VERBS_NO_ASK_PASSWORD(&ask_password),
+		DEADLINE_OPTION,
+		{ NULL },
+	};
+	g_autoptr(MakeOptions) options = make_options_new();
+	g_autoptr(Bus) bus = NULL;
+	g_autofree char *node = NULL;
+
+	if (!verbs_parse_two(verb, make_options_get_entries(), common, options, &argc, &argv,
+			     error) ||
+	    !prepare(verb, options, keep, kept, error) || !make_options_check(options, error))
+		return EXIT_CODE_USAGE;
+	bus = bus_connect(ask_password, error);
+	if (!bus)
+		return EXIT_CODE_FAILURE;
+	node = kept ? find_present(bus, kept) : NULL;
+	if (!node && keep && !kept_write(make_options_get_name(options), options, error))
+		return EXIT_CODE_FAILURE;
+	if (!node)
+		node = make_device(bus, options, error);
+	if (!node) {
+		if (keep)
+			kept_forget(make_options_get_name(options), NULL);
+		return EXIT_CODE_FAILURE;
+	}
 	printf("%s\n", node);
 	return EXIT_CODE_SUCCESS;
 }
@@ -55,7 +110,7 @@ const struct verb verb_add = {
 		       "\n"
 		       "Examples:\n"
 		       "  ublk-client add -t loop -f disk.img\n"
-		       "  ublk-client add -t loop -f new.img --create 10G\n"
+		       "  ublk-client add -t loop -f new.img --create 10G --name work --keep\n"
 		       "  ublk-client add -t loop -f /srv/debian.iso --read-only --name debian\n"
 		       "  dev=$(ublk-client add -t null --size 10G -q 4 -d 64)",
 	.creates = TRUE,

@@ -15,6 +15,7 @@ const struct verb verb_del = {
 		"The nodes are gone when it returns. A device that is mounted, swap, or under "
 		"another\n"
 		"one is refused unless --force is given: what was not written back is lost.\n"
+		"What `add --keep` kept is forgotten, unless --no-forget is given.\n"
 		"\n"
 		"Examples:\n"
 		"  ublk-client del /dev/ublkb0\n"

@@ -416,6 +416,7 @@ static void start(const char *unit, GVariantBuilder *properties, int stdin_fd,
 void units_start(const char *unit, guint32 dev_id, uid_t uid, gid_t gid, const char *const *argv,
 		 int stdin_fd, GCancellable *cancellable, UnitsDone done, gpointer user_data)
 {
+	static const char *const later[] = { "remote-fs-pre.target", NULL };
 	g_autofree char *description = g_strdup_printf("Server of block device ublkb%u", dev_id);
 	GVariantBuilder properties;
 
@@ -423,6 +424,12 @@ void units_start(const char *unit, guint32 dev_id, uid_t uid, gid_t gid, const c
 	add_string(&properties, "Description", description);
 	add_string(&properties, "Type", "notify");
 	add_string(&properties, "SyslogIdentifier", "ublk-server");
+	/*
+	 * When the system goes down, what fstab mounted with _netdev goes first. Root's alone: no
+	 * user is to have a say in when the system's file systems are mounted.
+	 */
+	if (uid == 0)
+		g_variant_builder_add(&properties, "(sv)", "Before", g_variant_new_strv(later, -1));
 	add_common(&properties, dev_id, uid, gid, argv);
 	start(unit, &properties, stdin_fd, cancellable, done, user_data);
 }

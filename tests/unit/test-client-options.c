@@ -257,6 +257,29 @@ static void test_file_name_not_utf8(void)
 	g_rmdir(folder);
 }
 
+/* What --keep writes, and reads as options again: each once, by the name that was meant. */
+static void test_lines(void)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(MakeOptions)
+		options = parse("add -t loop -f '/srv/my disk.img' -n 3 --name work -q 4 -r "
+				"--max-io-size 256K --buffered --rotational --no-fua "
+				"--virt-boundary-mask 0xfff --size 1M",
+				&error);
+	g_autoptr(MakeOptions) broken = parse("add -t loop -f '/srv/a\nname=b'", &error);
+	g_autofree char *lines = make_options_build_lines(options, &error);
+	g_autofree char *none = NULL;
+
+	g_assert_no_error(error);
+	g_assert_cmpstr(lines, ==,
+			"target=loop\nfile=/srv/my disk.img\nid=3\nqueues=4\n"
+			"max-io-size=262144\nsize=1048576\nread-only\nbuffered\n"
+			"virt-boundary-mask=4095\nrotational\nno-fua\n");
+	g_assert_cmpstr(make_options_get_name(options), ==, "work");
+	none = make_options_build_lines(broken, &error);
+	g_assert_error(error, CLIENT_ERROR, EXIT_CODE_USAGE);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -267,6 +290,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/client/options/wrong", test_wrong_options);
 	g_test_add_func("/client/options/last-wins", test_the_last_wins);
 	g_test_add_func("/client/options/check", test_check);
+	g_test_add_func("/client/options/lines", test_lines);
 	g_test_add_func("/client/options/file-names", test_file_names);
 	g_test_add_func("/client/options/file-name-not-utf8", test_file_name_not_utf8);
 	return g_test_run();
