@@ -49,7 +49,6 @@ verdict() {
 
 # set_rule NAME < TEXT : in force when restart_polkit returns.
 set_rule() {
-	at_exit restart_polkit
 	at_exit rm -f "/etc/polkit-1/rules.d/$1.rules"
 	cat > "/etc/polkit-1/rules.d/$1.rules"
 	chmod 644 "/etc/polkit-1/rules.d/$1.rules"
@@ -59,6 +58,8 @@ restart_polkit() {
 	systemctl reset-failed polkit 2> /dev/null || true # its start limit
 	systemctl restart polkit
 }
+# Last of all, when the rules are gone.
+at_exit restart_polkit
 
 # As shipped: the group (alice) may create, nothing more.
 assert_eq "$(verdict alice create size 1048576)" yes "alice creates"
