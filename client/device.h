@@ -12,6 +12,7 @@ typedef struct device {
 	char *name;
 	guint32 owner_uid, owner_gid;
 	char *state;
+	char *ending; /* why it goes away, empty: it does not */
 	char *target;
 	guint64 size;                /* bytes */
 	guint32 logical_block_size;  /* bytes */

@@ -214,6 +214,8 @@ void output_print_device(FILE *stream, const Device *device, const char *backing
 	print_line(stream, "Owner:", "%s (uid %u, gid %u)", user, device->owner_uid,
 		   device->owner_gid);
 	print_line(stream, "State:", "%s", device->state);
+	if (*device->ending)
+		print_line(stream, "Goes away:", "%s", device->ending);
 	print_line(stream, "Target:", "%s",
 		   *device->target ? device->target : "(its owner runs the server)");
 	if (backing_file && *backing_file)
@@ -260,6 +262,7 @@ static void add_device(GVariantBuilder *b, const Device *device)
 	add(b, "owner_uid", g_variant_new_uint32(device->owner_uid));
 	add(b, "owner_gid", g_variant_new_uint32(device->owner_gid));
 	add_text(b, "state", device->state);
+	add_text(b, "ending", device->ending);
 	add_text(b, "target", device->target);
 	add(b, "size", g_variant_new_uint64(device->size));
 	add(b, "logical_block_size", g_variant_new_uint32(device->logical_block_size));

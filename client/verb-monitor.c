@@ -102,6 +102,11 @@ static void print_details(const struct monitoring *monitoring, const Device *bef
 		}
 		print_state(monitoring, device->state);
 	}
+	if (*device->ending && (!before || !g_str_equal(before->ending, device->ending))) {
+		g_autofree char *ending = output_escape_text(device->ending);
+
+		printf("  %s", ending);
+	}
 	if (before ? before->size != device->size : device->size > 0) {
 		g_autofree char *size = output_format_size(device->size);
 

@@ -64,11 +64,13 @@ static void end_if_done(struct waiting *waiting)
 	watch_end(waiting->watch, NULL);
 }
 
-static void give_up(struct waiting *waiting, const struct awaited *awaited)
+static void give_up(struct waiting *waiting, const struct awaited *awaited, const Device *device)
 {
-	watch_end(waiting->watch, g_error_new(CLIENT_ERROR, EXIT_CODE_NOT_FOUND,
-					      "“%s” goes away, and will not be %s any more",
-					      awaited->word, waiting->goal->name));
+	watch_end(waiting->watch,
+		  g_error_new(CLIENT_ERROR, EXIT_CODE_NOT_FOUND,
+			      "“%s” will not be %s any more, it goes away: %s", awaited->word,
+			      waiting->goal->name,
+			      *device->ending ? device->ending : "ublkd does not say why"));
 }
 
 /* The device that is awaited is there: has it come so far? */
@@ -81,7 +83,7 @@ static void look(struct waiting *waiting, struct awaited *awaited, const Device 
 	else if (is_goal(waiting, UBLK_STATE_STOPPING))
 		awaited->done = is_going(device);
 	if (!awaited->done && waiting->goal->comes && is_going(device))
-		give_up(waiting, awaited);
+		give_up(waiting, awaited, device);
 }
 
 /* Whether a word means one of those that are there. */
@@ -149,7 +151,7 @@ static void on_removed(const Device *device, gpointer data)
 			continue;
 		awaited->done = !waiting->goal->comes;
 		if (!awaited->done)
-			give_up(waiting, awaited);
+			give_up(waiting, awaited, device);
 	}
 	end_if_done(waiting);
 }

@@ -129,11 +129,12 @@ int daemon_run(const char *conf_path)
 	g_main_loop_run(the.loop);
 
 	/* devices and their servers go on; the state that is kept tells the next run of them */
-	g_clear_object(&the.objects);
 	units_quit();
 	udev_close();
 	kernel_close();
 	g_signal_handlers_disconnect_by_func(the.bus, on_bus_closed, NULL);
 	inbox_close(the.bus);
+	/* not before: a call that comes now would hear that there is no such object */
+	g_clear_object(&the.objects);
 	return the.status;
 }

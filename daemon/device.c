@@ -205,6 +205,7 @@ void device_publish(Device *device, const struct ublksrv_ctrl_dev_info *info)
 	ublk_bus_device_set_owner_uid(device->bus, device->uid);
 	ublk_bus_device_set_owner_gid(device->bus, device->gid);
 	ublk_bus_device_set_state(device->bus, device->state);
+	ublk_bus_device_set_ending(device->bus, "");
 	ublk_bus_device_set_target(device->bus, device->target ? device->target : "");
 	ublk_bus_device_set_queues(device->bus, device->queues);
 	ublk_bus_device_set_queue_depth(device->bus, device->depth);
@@ -230,6 +231,15 @@ void device_set_state(Device *device, const char *state)
 	device->state = state;
 	if (device->bus)
 		ublk_bus_device_set_state(device->bus, state);
+}
+
+void device_set_ending(Device *device, const char *why)
+{
+	if (!device->bus)
+		return;
+	ublk_bus_device_set_ending(device->bus, why);
+	/* or it would be told after the object has gone, which is to say never */
+	g_dbus_interface_skeleton_flush(G_DBUS_INTERFACE_SKELETON(device->bus));
 }
 
 void device_set_params(Device *device, const struct ublk_params *params)
@@ -372,10 +382,13 @@ gboolean device_bind_server(Device *device, pid_t pid, GError **error)
 static void on_unit_ended(gboolean well, const char *how, gpointer user_data)
 {
 	Device *device = user_data;
+	g_autofree char *ending = g_strdup_printf("its server %s", how);
 
 	/* what everybody expects */
 	if (well && teardown_is_wanted(device))
 		return;
+	if (!teardown_is_wanted(device))
+		device_set_ending(device, ending);
 	journal_tell(JOURNAL_SERVER_ENDED, &(JournalAbout){ .device = device },
 		     "device %u (\"%s\") of user %u: its server %s", device->id, device->name,
 		     device->uid, how);

@@ -84,6 +84,8 @@ gboolean device_save(Device *device, GError **error);
 /* The kernel has it: put its object on the bus. */
 void device_publish(Device *device, const struct ublksrv_ctrl_dev_info *info);
 void device_set_state(Device *device, const char *state);
+/* Why it goes away, for those who have it or follow it. */
+void device_set_ending(Device *device, const char *why);
 void device_set_params(Device *device, const struct ublk_params *params);
 void device_set_size(Device *device, guint64 size);
 void device_set_queue_cpus(Device *device, const char *const *cpus);

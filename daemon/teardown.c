@@ -323,6 +323,7 @@ static void run(Teardown *teardown)
 	}
 	device_unbind_sender(device);
 	device_set_state(device, UBLK_STATE_STOPPING);
+	device_set_ending(device, teardown->reason);
 	if (device->creds)
 		on_creds(creds_ref(device->creds), NULL, teardown);
 	else
@@ -380,8 +381,10 @@ typedef struct {
 static void stop_end(Stop *stop, const GError *error)
 {
 	/* it was not: it can be asked for again */
-	if (error && !stop->device->teardown)
+	if (error && !stop->device->teardown) {
 		device_set_state(stop->device, UBLK_STATE_LIVE);
+		device_set_ending(stop->device, "");
+	}
 	stop->done(error, stop->user_data);
 	device_unref(stop->device);
 	g_free(stop);
@@ -405,6 +408,7 @@ void teardown_stop(Device *device, TeardownDone done, gpointer user_data)
 	stop->done = done;
 	stop->user_data = user_data;
 	device_set_state(device, UBLK_STATE_STOPPING);
+	device_set_ending(device, "its stop was asked for");
 	if (!command(device, UBLK_U_CMD_STOP_DEV, settings()->stop_ms, on_stopped, stop, &error))
 		stop_end(stop, error);
 }

@@ -32,6 +32,9 @@ told '.event == "removed"' && fail "monitor takes the restart for the device's e
 kill -KILL "$(server_pid "$n")"
 wait "$gone" || fail "wait --for gone: status $?: $(cat "$directory/gone")"
 wait_until 60 told ".event == \"removed\" and .device.id == $n" || fail "monitor does not tell that it has gone"
+# How the server ended reaches who follows the device, and not only the journal.
+told ".event == \"changed\" and .device.id == $n and (.device.ending | test(\"^its server was killed by signal 9\"))" ||
+	fail "monitor does not tell why: $(cat "$directory/events")"
 
 status=0
 as alice ublk-client wait --timeout 0.2 work 2> "$directory/late" || status=$?

@@ -259,6 +259,7 @@ static void add_device(guint32 id, const char *name, guint32 uid)
 	ublk_bus_device_set_name(device, name);
 	ublk_bus_device_set_owner_uid(device, uid);
 	ublk_bus_device_set_state(device, "live");
+	ublk_bus_device_set_ending(device, "");
 	ublk_bus_device_set_target(device, "loop");
 	ublk_bus_device_set_size(device, 67108864);
 	ublk_bus_device_set_queues(device, 2);
@@ -877,6 +878,14 @@ static void set_state(guint32 id, const char *state)
 	g_dbus_interface_skeleton_flush(G_DBUS_INTERFACE_SKELETON(device));
 }
 
+static void set_ending(guint32 id, const char *ending)
+{
+	g_autoptr(UblkBusDevice) device = get_device(id);
+
+	ublk_bus_device_set_ending(device, ending);
+	g_dbus_interface_skeleton_flush(G_DBUS_INTERFACE_SKELETON(device));
+}
+
 static void remove_device(guint32 id)
 {
 	g_autofree char *path = g_strdup_printf(UBLK_BUS_DEVICES "/%u", id);
@@ -1037,6 +1046,14 @@ static void test_monitor(void)
 	read_event(client, "present  /dev/ublkb3  ", "/hers  live", NULL);
 	set_state(3, "stop\033ping");
 	read_event(client, "changed  /dev/ublkb3  ", "/hers  live ", " stop\\x1bping", NULL);
+	set_ending(3, "its server was\a killed");
+	read_event(client, "changed  /dev/ublkb3  ", "/hers  its server was\\x07 killed", NULL);
+	{
+		auto_result info = run_client("info 3");
+
+		g_assert_nonnull(
+			strstr(info.out, "Goes away:           its server was\\x07 killed\n"));
+	}
 	{
 		auto_result result = end_by(client, SIGTERM);
 
@@ -1270,7 +1287,8 @@ static void test_wait_gone(void)
 		g_assert_cmpint(result.status, ==, 0);
 		g_assert_cmpstr(result.out, ==, "");
 		g_assert_cmpint(other.status, ==, 3);
-		g_assert_nonnull(strstr(other.err, "“work” goes away"));
+		g_assert_nonnull(
+			strstr(other.err, "“work” will not be live any more, it goes away: "));
 	}
 	mock_down();
 }
