@@ -128,23 +128,42 @@ static int get_flags(const struct option *option)
 	return flags | (option->short_name ? G_OPTION_FLAG_NO_ARG : G_OPTION_FLAG_OPTIONAL_ARG);
 }
 
+static GOptionEntry make_entry(const struct option *option)
+{
+	return (GOptionEntry){
+		.long_name = option->name,
+		.short_name = option->short_name,
+		.flags = get_flags(option),
+		.arg = G_OPTION_ARG_CALLBACK,
+		.arg_data = (gpointer)parse_option,
+		.description = option->help,
+		.arg_description = option->value,
+	};
+}
+
 const GOptionEntry *make_options_get_entries(void)
 {
 	static GOptionEntry entries[G_N_ELEMENTS(options_table) + 1];
 
-	for (gsize i = 0; i < G_N_ELEMENTS(options_table); i++) {
-		const struct option *option = &options_table[i];
+	for (gsize i = 0; i < G_N_ELEMENTS(options_table); i++)
+		entries[i] = make_entry(&options_table[i]);
+	return entries;
+}
 
-		entries[i] = (GOptionEntry){
-			.long_name = option->name,
-			.short_name = option->short_name,
-			.flags = get_flags(option),
-			.arg = G_OPTION_ARG_CALLBACK,
-			.arg_data = (gpointer)parse_option,
-			.description = option->help,
-			.arg_description = option->value,
-		};
-	}
+/* How ublk-server uses its file is no property of a device. */
+static gboolean is_parameter(const struct option *option)
+{
+	return option->stage == STAGE_SERVER && strcmp(option->key, UBLK_OPT_DIRECT) != 0;
+}
+
+const GOptionEntry *make_options_get_parameter_entries(void)
+{
+	static GOptionEntry entries[G_N_ELEMENTS(options_table) + 1];
+	gsize n = 0;
+
+	for (gsize i = 0; i < G_N_ELEMENTS(options_table); i++)
+		if (is_parameter(&options_table[i]))
+			entries[n++] = make_entry(&options_table[i]);
 	return entries;
 }
 
@@ -435,6 +454,12 @@ static void add_values(const MakeOptions *options, enum stage stage, GVariantBui
 		if (stage == STAGE_NONE || stage == option->stage)
 			g_variant_builder_add(builder, "{sv}", option->key, value);
 	}
+}
+
+gboolean make_options_add_parameters(const MakeOptions *options, GVariantBuilder *builder)
+{
+	add_values(options, STAGE_SERVER, builder);
+	return g_hash_table_contains(options->values, UBLK_OPT_SIZE);
 }
 
 GVariant *make_options_build_add(const MakeOptions *options, GUnixFDList *fds, GError **error)

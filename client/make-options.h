@@ -33,6 +33,15 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(MakeOptions, make_options_free)
 const GOptionEntry *make_options_get_entries(void);
 
 /*
+ * Those of them that say what a device is to be, whoever serves it: all that `start` takes. The
+ * same way.
+ */
+const GOptionEntry *make_options_get_parameter_entries(void);
+
+/* Their values, for Device.Start. FALSE: there is no size, which is needed. */
+gboolean make_options_add_parameters(const MakeOptions *options, GVariantBuilder *builder);
+
+/*
  * What can be told without ublkd: a target is given, loop has a file and the file can be opened as
  * it will be needed, contradictions. Better to hear that before a password is asked for.
  */

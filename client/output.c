@@ -202,12 +202,17 @@ static char *format_time(guint64 microseconds, gboolean utc)
 	return g_date_time_format(time, utc ? "%Y-%m-%dT%H:%M:%SZ" : "%Y-%m-%d %H:%M:%S %Z");
 }
 
+char *output_format_time(guint64 microseconds)
+{
+	return format_time(microseconds, FALSE);
+}
+
 void output_print_device(FILE *stream, const Device *device, const char *backing_file)
 {
 	g_autofree char *user = output_format_user(device->owner_uid);
 	g_autofree char *flags = g_strjoinv(" ", device->flag_names);
 	g_autofree char *cpus = g_strjoinv(" : ", device->queue_cpus);
-	g_autofree char *created = format_time(device->created_at, FALSE);
+	g_autofree char *created = output_format_time(device->created_at);
 
 	print_line(stream, "Device:", "%s", device->block_device);
 	print_line(stream, "Name:", "%s", device->name);

@@ -46,6 +46,9 @@ void output_print_device(FILE *stream, const Device *device, const char *backing
 /* A device as the JSON has it: a{sv}, floating. */
 GVariant *output_build_device(const Device *device);
 
+/* A time, microseconds since 1970, for people; NULL: it is none. Free with g_free(). */
+char *output_format_time(guint64 microseconds);
+
 /* This moment as the JSON has it. Free with g_free(). */
 char *output_format_now(void);
 

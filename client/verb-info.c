@@ -3,6 +3,7 @@
 
 #include "bus.h"
 #include "device-word.h"
+#include "ended.h"
 #include "errors.h"
 #include "output.h"
 #include "verbs.h"
@@ -33,8 +34,10 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 	for (int i = 1; i < argc; i++) {
 		Device *device = device_word_find(devices, argv[i], uid, error);
 
-		if (!device)
+		if (!device) {
+			ended_explain(bus, argv[i], uid, error);
 			return EXIT_CODE_NOT_FOUND;
+		}
 		g_ptr_array_add(chosen, device);
 	}
 	if (quiet && !json) {
@@ -63,11 +66,13 @@ const struct verb verb_info = {
 	.min_words = 1,
 	.max_words = -1,
 	.summary = "Show everything about a device",
-	.description = "The backing file is shown to the device's owner and to administrators.\n"
-		       "\n"
-		       "Examples:\n"
-		       "  ublk-client info 0\n"
-		       "  mkfs.ext4 $(ublk-client info -q work)\n"
-		       "  ublk-client info --json /dev/ublkb0",
+	.description =
+		"The backing file is shown to the device's owner and to administrators. Of a\n"
+		"device of one's own that went away by itself lately, it says why.\n"
+		"\n"
+		"Examples:\n"
+		"  ublk-client info 0\n"
+		"  mkfs.ext4 $(ublk-client info -q work)\n"
+		"  ublk-client info --json /dev/ublkb0",
 	.run = run,
 };

@@ -208,10 +208,13 @@ static void add(GVariantBuilder *builder, const char *key, GVariant *value)
 	g_variant_builder_add(builder, "{sv}", key, value);
 }
 
-/* What is not known is null, as NAN is in JSON. */
+/* As exact as anything is that was measured. What is not known is null, as NAN is in JSON. */
 static void add_number(GVariantBuilder *builder, const char *key, double number)
 {
-	add(builder, key, g_variant_new_double(number));
+	char text[G_ASCII_DTOSTR_BUF_SIZE];
+
+	g_ascii_formatd(text, sizeof(text), "%.6g", number);
+	add(builder, key, g_variant_new_double(g_ascii_strtod(text, NULL)));
 }
 
 static GVariant *build_device(const Device *device, const struct disk_rates *rates)

@@ -12,9 +12,9 @@
 
 /* In the order in which a new user meets them. */
 static const struct verb *const verbs[] = {
-	&verb_add,     &verb_list,   &verb_info,    &verb_resize,   &verb_stop,   &verb_del,
-	&verb_open,    &verb_wait,   &verb_monitor, &verb_stat,     &verb_serve,  &verb_cdi,
-	&verb_seccomp, &verb_limits, &verb_metrics, &verb_features, &verb_doctor,
+	&verb_add,  &verb_list,    &verb_info,    &verb_resize,  &verb_stop,     &verb_del,
+	&verb_open, &verb_wait,    &verb_monitor, &verb_stat,    &verb_serve,    &verb_start,
+	&verb_cdi,  &verb_seccomp, &verb_limits,  &verb_metrics, &verb_features, &verb_doctor,
 };
 
 static const struct verb *find_verb(const char *name)

@@ -32,6 +32,7 @@ extern const struct verb verb_add;
 extern const struct verb verb_serve;
 extern const struct verb verb_list;
 extern const struct verb verb_info;
+extern const struct verb verb_start;
 extern const struct verb verb_stop;
 extern const struct verb verb_del;
 extern const struct verb verb_resize;

@@ -3,6 +3,7 @@
 
 #include "config.h"
 #include "daemon.h"
+#include "ended.h"
 #include "error.h"
 #include "kernel.h"
 #include "kernel/ublk-features.h"
@@ -162,6 +163,12 @@ static void act_get_counters(Request *request)
 	request_return(request, g_variant_new("(@a{st})", journal_describe_counts()), NULL);
 }
 
+static void act_get_ended(Request *request)
+{
+	request_return(request,
+		       g_variant_new("(@aa{sv})", ended_describe(request_get_user(request))), NULL);
+}
+
 static gboolean check_reload(Request *request, GError **error)
 {
 	request->action = UBLK_ACTION_RELOAD;
@@ -191,6 +198,8 @@ static const RequestMethod method_get_limits = { "tell the limits", OPTIONS_LOOK
 						 act_get_limits, .counts = TRUE };
 static const RequestMethod method_get_counters = { "tell the counters", OPTIONS_MANAGER,
 						   check_lookup, act_get_counters };
+static const RequestMethod method_get_ended = { "tell what has ended", OPTIONS_LOOKUP, check_lookup,
+						act_get_ended };
 static const RequestMethod method_reload = { "reload the settings", OPTIONS_MANAGER, check_reload,
 					     act_reload };
 static const RequestMethod method_lookup = { "look up", OPTIONS_LOOKUP, check_lookup, act_lookup };
@@ -224,6 +233,12 @@ static gboolean handle_get_counters(UblkBusManager *object, GDBusMethodInvocatio
 				    GVariant *options, gpointer unused)
 {
 	return request_begin(&method_get_counters, invocation, NULL, options, NULL, 0);
+}
+
+static gboolean handle_get_ended(UblkBusManager *object, GDBusMethodInvocation *invocation,
+				 GVariant *options, gpointer unused)
+{
+	return request_begin(&method_get_ended, invocation, NULL, options, NULL, 0);
 }
 
 static gboolean handle_reload(UblkBusManager *object, GDBusMethodInvocation *invocation,
@@ -283,6 +298,7 @@ void manager_export(GDBusObjectManagerServer *objects)
 	g_signal_connect(manager, "handle-create-device", G_CALLBACK(handle_create_device), NULL);
 	g_signal_connect(manager, "handle-get-device-by-name",
 			 G_CALLBACK(handle_get_device_by_name), NULL);
+	g_signal_connect(manager, "handle-get-ended", G_CALLBACK(handle_get_ended), NULL);
 	g_signal_connect(manager, "handle-get-limits", G_CALLBACK(handle_get_limits), NULL);
 	g_signal_connect(manager, "handle-get-counters", G_CALLBACK(handle_get_counters), NULL);
 	g_signal_connect(manager, "handle-reload", G_CALLBACK(handle_reload), NULL);

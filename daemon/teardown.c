@@ -5,6 +5,7 @@
 #include <poll.h>
 
 #include "daemon.h"
+#include "ended.h"
 #include "error.h"
 #include "journal.h"
 #include "kernel.h"
@@ -58,6 +59,11 @@ static void teardown_end(Teardown *teardown, GError *error)
 			     device->name, error->message);
 		device_set_state(device, UBLK_STATE_DEAD);
 	} else {
+		if (teardown->wanted)
+			ended_forget(device->uid, device->id, device->name);
+		else if (device->bus)
+			ended_note(device->uid, device->id, device->name, device->created_at,
+				   g_get_real_time(), ublk_bus_device_get_ending(device->bus));
 		device_forget(device);
 	}
 	device->teardown = NULL;

@@ -33,8 +33,13 @@ kill -KILL "$(server_pid "$n")"
 wait "$gone" || fail "wait --for gone: status $?: $(cat "$directory/gone")"
 wait_until 60 told ".event == \"removed\" and .device.id == $n" || fail "monitor does not tell that it has gone"
 # How the server ended reaches who follows the device, and not only the journal.
-told ".event == \"changed\" and .device.id == $n and (.device.ending | test(\"^its server was killed by signal 9\"))" ||
+told ".event == \"changed\" and .device.id == $n and ((.device.ending // \"\") | test(\"^its server was killed by signal 9\"))" ||
 	fail "monitor does not tell why: $(cat "$directory/events")"
+# … nor is it too late for who looks only now.
+for word in work "$n" "/dev/ublkb$n"; do
+	expect_fail as alice ublk-client info "$word" | grep -q "“$word” went away at 20.*: its server was killed by signal 9" ||
+		fail "info $word: $(as alice ublk-client info "$word" 2>&1)"
+done
 
 status=0
 as alice ublk-client wait --timeout 0.2 work 2> "$directory/late" || status=$?
@@ -46,6 +51,8 @@ n=$(as alice ublk-client add -t null --size 1M)
 as alice ublk-client del --no-wait "$n"
 as alice ublk-client wait --for gone "$n"
 assert_gone "${n#/dev/ublkb}"
+# Who asked for it need not be told.
+expect_fail as alice ublk-client info "$n" | grep -q "went away" && fail "info takes a deletion for an accident"
 
 # What fio says that it has done is what `stat` has seen, by the kernel's counters; and the server's processor time is there.
 n=$(add_device alice null "{'size': <uint64 67108864>, 'name': <'busy'>}")
@@ -53,7 +60,7 @@ as alice ublk-client stat --json -i 0.2 busy > "$directory/stat" &
 stat=$!
 wait_until 30 test -s "$directory/stat" || fail "stat reports nothing"
 as alice fio --name=load "--filename=/dev/ublkb$n" --direct=1 --rw=randread --bs=4k --ioengine=io_uring --iodepth=4 --number_ios=2000 \
-	--output-format=json > "$directory/fio"
+	--output-format=json --output="$directory/fio"
 seen() { # COUNT : requests, of those that reports are about
 	jq -e -n --argjson n "$1" '[inputs | .seconds * (.devices[0].reads // 0)] | add >= $n * 0.95' "$directory/stat"
 }

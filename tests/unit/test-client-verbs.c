@@ -141,12 +141,30 @@ static void receive_report(int fd)
 	}
 }
 
+static void count_meant(UblkBusDevice *device, GVariant *options)
+{
+	guint64 created_at = 0;
+
+	if (g_variant_lookup(options, UBLK_OPT_CREATED_AT, "t", &created_at))
+		mock.meant += created_at == ublk_bus_device_get_created_at(device);
+}
+
 static gboolean handle_start(UblkBusDevice *device, GDBusMethodInvocation *invocation,
 			     GUnixFDList *fds, GVariant *options)
 {
 	gint32 report, server;
 	int report_fd;
 
+	/* Of a server that does not report: the parameters are the options. */
+	if (!g_variant_lookup(options, "report", "h", &report)) {
+		count_meant(device, options);
+		note("Start", options);
+		g_assert_true(g_variant_lookup(options, "server", "h", &server));
+		mock.server_pidfd = g_unix_fd_list_get(fds, server, NULL);
+		if (!refuse(invocation))
+			ublk_bus_device_complete_start(device, invocation, NULL);
+		return TRUE;
+	}
 	g_string_append(mock.calls, "Start\n");
 	g_assert_cmpuint(g_variant_n_children(options), ==, 2);
 	g_assert_true(g_variant_lookup(options, "report", "h", &report));
@@ -160,14 +178,6 @@ static gboolean handle_start(UblkBusDevice *device, GDBusMethodInvocation *invoc
 		ublk_bus_device_complete_start(device, invocation, NULL);
 	}
 	return TRUE;
-}
-
-static void count_meant(UblkBusDevice *device, GVariant *options)
-{
-	guint64 created_at = 0;
-
-	if (g_variant_lookup(options, UBLK_OPT_CREATED_AT, "t", &created_at))
-		mock.meant += created_at == ublk_bus_device_get_created_at(device);
 }
 
 static gboolean handle_stop(UblkBusDevice *device, GDBusMethodInvocation *invocation,
@@ -933,6 +943,43 @@ static void test_timeout(void)
 	mock_down();
 }
 
+/* The server is a process that is held on to, not a number. */
+static void test_start(void)
+{
+	g_autofree char *line = g_strdup_printf("start work --server %d --size 1M --read-only "
+						"--max-segments 7",
+						getpid());
+
+	mock_up();
+	{
+		auto_result result = run_client(line);
+		auto_result no_size = run_client("start work --server 1");
+		auto_result no_server = run_client("start work --size 1M");
+		auto_result nobody = run_client("start work --size 1M --server 2147483647");
+		auto_result wrong = run_client("start work --size 1M --server 0x1");
+		auto_result all = run_client("start work --size 1M --server -1");
+		g_autofree char *info = g_strdup_printf("/proc/self/fdinfo/%d", mock.server_pidfd);
+		g_autofree char *wanted = g_strdup_printf("\nPid:\t%d\n", getpid());
+		g_autofree char *text = NULL;
+
+		g_assert_cmpint(result.status, ==, 0);
+		g_assert_cmpstr(result.out, ==, "/dev/ublkb0\n");
+		g_assert_cmpstr(mock.calls->str, ==,
+				"Start {'size': <uint64 1048576>, 'read-only': <true>, "
+				"'max-segments': <uint32 7>, 'server': <handle 0>, "
+				"'created-at': <uint64 1700000000000000>}\n");
+		g_assert_cmpuint(mock.meant, ==, 1);
+		g_assert_true(g_file_get_contents(info, &text, NULL, NULL));
+		g_assert_nonnull(strstr(text, wanted));
+		g_assert_cmpint(no_size.status, ==, 2);
+		g_assert_cmpint(no_server.status, ==, 2);
+		g_assert_cmpint(nobody.status, ==, 3);
+		g_assert_cmpint(wrong.status, ==, 2);
+		g_assert_cmpint(all.status, ==, 2);
+	}
+	mock_down();
+}
+
 /* Each is the other one with the option, and what is not live cannot be stopped. */
 static void test_stop(void)
 {
@@ -1527,6 +1574,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/client/verbs/features", test_features);
 	g_test_add_func("/client/verbs/quiet", test_quiet);
 	g_test_add_func("/client/verbs/timeout", test_timeout);
+	g_test_add_func("/client/verbs/start", test_start);
 	g_test_add_func("/client/verbs/stop", test_stop);
 	g_test_add_func("/client/verbs/limits", test_limits);
 	g_test_add_func("/client/monitor/events", test_monitor);
