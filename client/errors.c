@@ -188,6 +188,8 @@ char *errors_get_hint(const GError *error, gboolean creating)
 	}
 	if (strcmp(name, UBLK_BUS_ERROR_TIMED_OUT) == 0 && strstr(error->message, "udev"))
 		return get_uring_hint();
+	if (strstr(error->message, "in the journal"))
+		return g_strdup("`journalctl -t ublk-server -n 20` shows the last ones");
 	for (gsize i = 0; i < G_N_ELEMENTS(bus_errors); i++)
 		if (strcmp(bus_errors[i].name, name) == 0)
 			return g_strdup(bus_errors[i].hint);

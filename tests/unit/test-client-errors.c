@@ -53,7 +53,11 @@ static void test_hints(void)
 	g_autofree char *absent = get_hint("org.freedesktop.DBus.Error.ServiceUnknown", "x", TRUE);
 	g_autofree char *broken =
 		get_hint("org.freedesktop.DBus.Error.Spawn.ExecFailed", "x", TRUE);
+	g_autofree char *ended = get_hint(
+		UBLK_BUS_ERROR_INVALID_STATE,
+		"the server ended before it was ready (its messages are in the journal)", TRUE);
 
+	g_assert_nonnull(strstr(ended, "journalctl -t ublk-server"));
 	g_assert_nonnull(strstr(absent, "systemctl start ublkd"));
 	g_assert_nonnull(strstr(broken, "systemctl status ublkd"));
 	/* ublkd says all that there is to say. */
