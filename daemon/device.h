@@ -37,15 +37,16 @@ typedef struct {
 	gint64 created_at;
 	guint32 queues, depth, max_io_size;
 	guint64 flags;
-	const char *state;  /* UBLK_STATE_* */
-	Creds *creds;       /* the owner's */
-	gboolean as_self;   /* the node is root's: commands with ublkd's own credentials */
-	gboolean added;     /* the kernel has it */
-	gboolean beyond;    /* was allowed by create-beyond-limits */
-	gboolean prompted;  /* somebody typed a password for it */
-	Job *job;           /* what makes or starts it, or NULL */
-	Teardown *teardown; /* what takes it away, or NULL */
-	Buffers *buffers;   /* its shared memory (buffers.c), or NULL */
+	const char *state;   /* UBLK_STATE_* */
+	Creds *creds;        /* the owner's */
+	gboolean as_self;    /* the node is root's: commands with ublkd's own credentials */
+	gboolean added;      /* the kernel has it */
+	gboolean beyond;     /* was allowed by create-beyond-limits */
+	gboolean prompted;   /* somebody typed a password for it */
+	Job *job;            /* what makes or starts it, or NULL */
+	gboolean stop_asked; /* somebody has asked for its stop: its end will be no accident */
+	Teardown *teardown;  /* what takes it away, or NULL */
+	Buffers *buffers;    /* its shared memory (buffers.c), or NULL */
 	pid_t server_pid;
 	int server_pidfd;
 	guint server_watch; /* source: the server's end */

@@ -17,6 +17,8 @@
 /* systemd's own limit for a server (units.c), and some. */
 #define UNIT_MS 20000
 
+#define STOP_ASKED "its stop was asked for"
+
 typedef struct {
 	TeardownDone done;
 	gpointer user_data;
@@ -344,7 +346,9 @@ void teardown_begin(Device *device, const char *reason, TeardownDone done, gpoin
 	if (!teardown) {
 		teardown = g_new0(Teardown, 1);
 		teardown->device = device_ref(device);
-		teardown->reason = reason;
+		/* its server has ended, but as it should */
+		teardown->wanted = device->stop_asked;
+		teardown->reason = device->stop_asked ? STOP_ASKED : reason;
 		teardown->waiters = g_array_new(FALSE, FALSE, sizeof(Waiter));
 		device->teardown = teardown;
 	}
@@ -390,6 +394,7 @@ static void stop_end(Stop *stop, const GError *error)
 	if (error && !stop->device->teardown) {
 		device_set_state(stop->device, UBLK_STATE_LIVE);
 		device_set_ending(stop->device, "");
+		stop->device->stop_asked = FALSE;
 	}
 	stop->done(error, stop->user_data);
 	device_unref(stop->device);
@@ -414,7 +419,8 @@ void teardown_stop(Device *device, TeardownDone done, gpointer user_data)
 	stop->done = done;
 	stop->user_data = user_data;
 	device_set_state(device, UBLK_STATE_STOPPING);
-	device_set_ending(device, "its stop was asked for");
+	device_set_ending(device, STOP_ASKED);
+	device->stop_asked = TRUE;
 	if (!command(device, UBLK_U_CMD_STOP_DEV, settings()->stop_ms, on_stopped, stop, &error))
 		stop_end(stop, error);
 }
