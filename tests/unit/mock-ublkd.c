@@ -267,6 +267,18 @@ static gboolean handle_get_limits(UblkBusManager *manager, GDBusMethodInvocation
 	return TRUE;
 }
 
+static gboolean handle_get_ended(UblkBusManager *manager, GDBusMethodInvocation *invocation,
+				 GVariant *options)
+{
+	ublk_bus_manager_complete_get_ended(
+		manager, invocation,
+		g_variant_new_parsed("[{'Id': <@u 5>, 'Name': <'lost'>, 'OwnerUid': <%u>, "
+				     "'Ending': <'its server was\a killed'>, "
+				     "'EndedAt': <@t 1700000000000000>}]",
+				     (guint32)getuid()));
+	return TRUE;
+}
+
 static void add_manager(void)
 {
 	static const char *const features[] = { "cmd-ioctl-encode", "unprivileged-dev", NULL };
@@ -278,6 +290,7 @@ static void add_manager(void)
 	ublk_bus_manager_set_feature_table(
 		manager, g_variant_new_parsed("[('unprivileged-dev', '6.3', 'allowed', 'its own'), "
 					      "('zoned', '6.6', 'refused', 'zones')]"));
+	g_signal_connect(manager, "handle-get-ended", G_CALLBACK(handle_get_ended), NULL);
 	g_signal_connect(manager, "handle-get-limits", G_CALLBACK(handle_get_limits), NULL);
 	g_signal_connect(manager, "handle-add-device", G_CALLBACK(handle_add), NULL);
 	g_signal_connect(manager, "handle-create-device", G_CALLBACK(handle_create), NULL);

@@ -101,6 +101,17 @@ static struct client_result end_by(GSubprocess *client, int signal)
 	return client_end(client);
 }
 
+/* Nobody there and nobody to start: that is told at once, and not waited for. */
+static void test_absent(void)
+{
+	auto_client_result monitor = client_run("monitor");
+	auto_client_result wait = client_run("wait --for gone work");
+
+	g_assert_cmpint(monitor.status, ==, 1);
+	g_assert_nonnull(strstr(monitor.err, "systemctl start ublkd"));
+	g_assert_cmpint(wait.status, ==, 1);
+}
+
 /* What is there, what comes, changes and goes; one's own, unless all are asked for. */
 static void test_monitor(void)
 {
@@ -383,6 +394,7 @@ static void test_wait_gone(void)
 static void add_tests(void)
 {
 	g_test_add_func("/client/verbs/cdi", test_cdi);
+	g_test_add_func("/client/monitor/absent", test_absent);
 	g_test_add_func("/client/monitor/events", test_monitor);
 	g_test_add_func("/client/monitor/restart", test_monitor_restart);
 	g_test_add_func("/client/monitor/forged", test_monitor_forged);

@@ -157,6 +157,31 @@ static void test_info(void)
 	mock_down();
 }
 
+/* Who looks for a device that went away by itself learns why, by whatever word they look. */
+static void test_info_of_lost(void)
+{
+	static const char *const words[] = { "lost", "5", "/dev/ublkb5" };
+
+	mock_up();
+	for (gsize i = 0; i < G_N_ELEMENTS(words); i++) {
+		g_autofree char *line = g_strdup_printf("info %s", words[i]);
+		g_autofree char *begin =
+			g_strdup_printf("ublk-client info: “%s” went away at 2023-11-1", words[i]);
+		auto_client_result result = client_run(line);
+
+		g_assert_cmpint(result.status, ==, 3);
+		g_assert_true(g_str_has_prefix(result.err, begin));
+		g_assert_true(g_str_has_suffix(result.err, ": its server was\\x07 killed\n"));
+	}
+	{
+		auto_client_result never = client_run("info never");
+
+		g_assert_cmpint(never.status, ==, 3);
+		g_assert_null(strstr(never.err, "went away"));
+	}
+	mock_down();
+}
+
 static void test_del(void)
 {
 	mock_up();
@@ -498,6 +523,7 @@ static void add_tests(void)
 	g_test_add_func("/client/verbs/errors", test_errors);
 	g_test_add_func("/client/verbs/list", test_list);
 	g_test_add_func("/client/verbs/info", test_info);
+	g_test_add_func("/client/verbs/info-of-lost", test_info_of_lost);
 	g_test_add_func("/client/verbs/del", test_del);
 	g_test_add_func("/client/verbs/resize", test_resize);
 	g_test_add_func("/client/verbs/open", test_open);
