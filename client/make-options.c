@@ -10,6 +10,7 @@
 #include "errors.h"
 #include "output.h"
 #include "parse.h"
+#include "progress.h"
 #include "ublk-dbus.h"
 
 #define SECTOR_SIZE 512
@@ -26,7 +27,8 @@ enum kind {
 	FALSITY, /* b, false by being there */
 	/* No keys: what we do ourselves, before anybody is asked for a device. */
 	CREATE,
-	PREALLOCATE
+	PREALLOCATE,
+	QUIET
 };
 
 /*
@@ -52,6 +54,8 @@ static const struct option {
 	  "Make that file, which must not exist yet, so large" },
 	{ "preallocate", 0, PREALLOCATE, NULL, STAGE_NONE, NULL,
 	  "Reserve the new file's room on the disk, now" },
+	{ "quiet", 0, QUIET, NULL, STAGE_NONE, NULL,
+	  "Nothing but the device's path: no progress bar" },
 	{ "name", 0, TEXT, UBLK_OPT_NAME, STAGE_CREATE, "NAME",
 	  "A name, unique among your devices (default: ublkN)" },
 	{ "id", 'n', NUMBER, UBLK_OPT_ID, STAGE_CREATE, "ID",
@@ -221,6 +225,7 @@ static GVariant *parse_value(const struct option *option, const char *text, GErr
 	case FILE_NAME:
 	case CREATE:
 	case PREALLOCATE:
+	case QUIET:
 		break;
 	}
 	g_assert_not_reached();
@@ -246,6 +251,10 @@ static gboolean parse_option(const char *name, const char *text, gpointer data, 
 		g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE, "%s takes no value, “%s”", name,
 			    text);
 		return FALSE;
+	}
+	if (option->kind == QUIET) {
+		progress_switch_off();
+		return TRUE;
 	}
 	if (option->kind == PREALLOCATE) {
 		options->preallocate = TRUE;

@@ -11,11 +11,18 @@
 #define WIDTH       30
 #define INTERVAL_US 100000
 
+static gboolean off;
+
+void progress_switch_off(void)
+{
+	off = TRUE;
+}
+
 void progress_begin(Progress *progress, guint64 total)
 {
 	*progress = (Progress){
 		.total = total,
-		.wanted = terminal_get(STDERR_FILENO).moves,
+		.wanted = !off && terminal_get(STDERR_FILENO).moves,
 	};
 }
 

@@ -13,6 +13,9 @@ typedef struct progress {
 	gboolean wanted;
 } Progress;
 
+/* None is shown from now on: --quiet. */
+void progress_switch_off(void);
+
 void progress_begin(Progress *progress, guint64 total);
 /* Draws at most ten times a second. */
 void progress_show(Progress *progress, guint64 done);

@@ -27,7 +27,8 @@ static void test_add(void)
 			"null {'queues': <uint32 2>, 'size': <uint64 1073741824>}\nmay ask\n");
 	}
 	{
-		auto_client_result result = client_run("add -t null --size 1G --no-ask-password");
+		auto_client_result result =
+			client_run("add -t null --size 1G --no-ask-password --quiet");
 
 		g_assert_cmpint(result.status, ==, 0);
 		g_assert_nonnull(strstr(mock.calls->str, "may not ask\n"));
