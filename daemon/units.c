@@ -406,9 +406,14 @@ static void start(const char *unit, GVariantBuilder *properties, int stdin_fd,
 	call->done = done;
 	call->user_data = user_data;
 	g_unix_fd_list_append(fds, stdin_fd, NULL);
+	/*
+	 * "replace", as logind does for a user's session: systemd stops the user's slice when
+	 * nothing is in it any more, and a unit that comes while it does so makes it stay. What
+	 * stops for good, as at the machine's end, cannot be replaced.
+	 */
 	g_dbus_connection_call_with_unix_fd_list(
 		connection, SYSTEMD, SYSTEMD_PATH, SYSTEMD_IFACE, "StartTransientUnit",
-		g_variant_new("(ssa(sv)a(sa(sv)))", unit, "fail", properties, NULL),
+		g_variant_new("(ssa(sv)a(sa(sv)))", unit, "replace", properties, NULL),
 		G_VARIANT_TYPE("(o)"), G_DBUS_CALL_FLAGS_NONE, -1, fds, cancellable, on_started,
 		call);
 }

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # When systemd does not start a device's server, or cannot, AddDevice ends with an error that says so, and nothing is left: a unit of
-# that name that is masked, one that is there already, a server that cannot be executed.
+# that name that is masked, one that is there already, a server that cannot be executed. But a user's slice that is about to be stopped,
+# since the last thing in it has ended, is not in the way.
 . "$(dirname "$0")/devices.sh"
 
 size="'size': <uint64 1048576>"
@@ -28,6 +29,15 @@ mount --bind /etc/passwd "$server"
 refused "(InvalidState|Kernel)" "server" as alice "$BUS_CALL" Manager AddDevice "('null', {$size, 'id': <uint32 43>})"
 assert_gone 43
 umount "$server"
+
+systemd-run --quiet --slice=user-1000.slice --unit=ublk-test-last -p "ExecStop=sh -c 'touch /run/ublk-test-stops; sleep 600'" sleep 600
+at_exit systemctl kill --signal=KILL ublk-test-last.service
+systemctl stop --no-block user-1000.slice
+wait_until 20 test -e /run/ublk-test-stops
+rm /run/ublk-test-stops
+systemctl list-jobs | grep 'user-1000.slice *stop' || fail "nothing stops the slice"
+delete_device alice "$(add_device alice null "{$size}")"
+systemctl kill --signal=KILL ublk-test-last.service
 
 assert_nothing_left
 n=$(add_device alice null "{$size}")
