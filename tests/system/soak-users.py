@@ -128,6 +128,7 @@ class Life:
         self.log = os.path.join(user.directory, f'{number}.log')
         self.node = None
         self.server = None  # a pidfd
+        self.process = None  # ublk-client's that runs the server
 
     def live(self):
         with open(self.file, 'wb') as file:
@@ -219,7 +220,7 @@ class Life:
         while os.path.getsize(self.log) == 0 and writer.poll() is None and time.monotonic() < limit:
             time.sleep(0.02)
         if resize and self.soak.can_resize:
-            self.call('resize', '--grow-file', self.node, '2M')
+            self.call('resize', *(('--grow-file', self.node, '2M') if self.process is None else (self.node, '512K')))
         time.sleep(pause)
         end()
         # A file descriptor for errors, nothing on it as a rule.
