@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
+ * Whose a connection to the bus is does not change as long as it lasts, and no other one gets its
+ * name: it is asked once, and kept until the connection ends.
+ *
  * The bus tells the uid (from the socket's peer credentials), the pid, the groups, and from
  * dbus 1.16 on a pidfd. The rest is read from /proc, which two capabilities suffice for, as long as
  * the process lives: the pidfd is asked again at the end, so all of it was one process's. Where the
@@ -19,7 +22,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "descriptor.h"
 #include "error.h"
+#include "turns.h"
 
 /* The kernel's own limit is 65536; nobody's right to a device hangs on that many. */
 #define MAX_GROUPS 64
@@ -27,10 +32,23 @@
 #define MAX_PROC 65536
 
 typedef struct {
-	char *sender;
 	CallerDone done;
 	gpointer user_data;
 } Identification;
+
+/* Who is at the end of a connection to the bus. */
+typedef struct {
+	gboolean is_known; /* else the bus has been asked */
+	GSList *waiting;   /* of Identification */
+	uid_t uid;
+	pid_t pid;
+	int pidfd; /* or -1 */
+	gid_t *groups;
+	gsize n_groups;
+} Peer;
+
+static GHashTable *peers; /* name → Peer */
+static GDBusConnection *connection;
 
 void caller_free(Caller *caller)
 {
@@ -182,41 +200,58 @@ static gboolean is_alive(int pidfd)
 	return poll(&poll_fd, 1, 0) == 0;
 }
 
-static Caller *caller_new(const char *sender, GVariant *credentials, GUnixFDList *fds,
-			  GError **error)
+/* ---- connections ---- */
+
+static int open_process(pid_t pid)
 {
-	g_autoptr(Caller) caller = g_new0(Caller, 1);
+	return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+static gboolean peer_set(Peer *peer, GVariant *credentials, GUnixFDList *fds, GError **error)
+{
 	g_autoptr(GVariant) groups = NULL;
 	guint32 uid, pid;
 	gint32 handle;
 
-	caller->sender = g_strdup(sender);
-	caller->pidfd = -1;
 	if (!g_variant_lookup(credentials, "UnixUserID", "u", &uid) ||
 	    !g_variant_lookup(credentials, "ProcessID", "u", &pid)) {
 		g_set_error_literal(error, UBLK_ERROR, UBLK_ERROR_ACCESS_DENIED,
 				    "the bus does not know who the caller is");
-		return NULL;
+		return FALSE;
 	}
-	caller->uid = uid;
-	caller->pid = (pid_t)pid;
-
+	peer->uid = uid;
+	peer->pid = (pid_t)pid;
 	if (g_variant_lookup(credentials, "ProcessFD", "h", &handle))
-		caller->pidfd = fds ? g_unix_fd_list_get(fds, handle, NULL) : -1;
-	if (caller->pidfd < 0)
-		caller->pidfd = (int)syscall(SYS_pidfd_open, caller->pid, 0);
-	if (caller->pidfd < 0) {
-		set_unreadable(error, caller->pid, errno);
-		return NULL;
-	}
-
+		peer->pidfd = fds ? g_unix_fd_list_get(fds, handle, NULL) : -1;
+	if (peer->pidfd < 0)
+		peer->pidfd = open_process(peer->pid);
 	groups = g_variant_lookup_value(credentials, "UnixGroupIDs", G_VARIANT_TYPE("au"));
 	if (groups) {
 		gsize n = 0;
 		const guint32 *all = g_variant_get_fixed_array(groups, &n, sizeof(guint32));
 
-		caller->n_groups = MIN(n, MAX_GROUPS);
-		caller->groups = g_memdup2(all, caller->n_groups * sizeof(*all));
+		peer->n_groups = MIN(n, MAX_GROUPS);
+		peer->groups = g_memdup2(all, peer->n_groups * sizeof(*all));
+	}
+	peer->is_known = TRUE;
+	return TRUE;
+}
+
+/* Who that is now; NULL with `error` if it cannot be the process that connected. */
+static Caller *caller_new(const char *sender, const Peer *peer, GError **error)
+{
+	g_autoptr(Caller) caller = g_new0(Caller, 1);
+
+	caller->sender = g_strdup(sender);
+	caller->uid = peer->uid;
+	caller->pid = peer->pid;
+	caller->n_groups = peer->n_groups;
+	caller->groups = g_memdup2(peer->groups, peer->n_groups * sizeof(*peer->groups));
+	caller->pidfd = peer->pidfd >= 0 ? fcntl(peer->pidfd, F_DUPFD_CLOEXEC, 0)
+					 : open_process(peer->pid);
+	if (caller->pidfd < 0) {
+		set_unreadable(error, caller->pid, errno);
+		return NULL;
 	}
 	if (!read_process(caller, error))
 		return NULL;
@@ -228,37 +263,135 @@ static Caller *caller_new(const char *sender, GVariant *credentials, GUnixFDList
 	return g_steal_pointer(&caller);
 }
 
+/* `peer` is not in the table any more. */
+static void peer_end(Peer *peer, const GError *error)
+{
+	g_autoptr(GSList) waiting = g_slist_reverse(g_steal_pointer(&peer->waiting));
+
+	for (GSList *l = waiting; l; l = l->next) {
+		g_autofree Identification *identification = l->data;
+
+		identification->done(NULL, error, identification->user_data);
+	}
+	if (peer->pidfd >= 0)
+		close(peer->pidfd);
+	g_free(peer->groups);
+	g_free(peer);
+}
+
+static void identify(const char *sender, const Peer *peer, CallerDone done, gpointer user_data)
+{
+	g_autoptr(GError) error = NULL;
+	Caller *caller = caller_new(sender, peer, &error);
+
+	done(caller, error, user_data);
+}
+
 static void on_credentials(GObject *source, GAsyncResult *result, gpointer user_data)
 {
-	Identification *identification = user_data;
+	g_autofree char *sender = user_data;
 	g_autoptr(GUnixFDList) fds = NULL;
 	g_autoptr(GError) error = NULL;
 	g_autoptr(GVariant) reply = g_dbus_connection_call_with_unix_fd_list_finish(
 		G_DBUS_CONNECTION(source), &fds, result, &error);
-	Caller *caller = NULL;
+	g_autoptr(GVariant) credentials = reply ? g_variant_get_child_value(reply, 0) : NULL;
+	g_autoptr(GSList) waiting = NULL;
+	Peer *peer = g_hash_table_lookup(peers, sender);
 
-	if (reply) {
-		g_autoptr(GVariant) credentials = g_variant_get_child_value(reply, 0);
-
-		caller = caller_new(identification->sender, credentials, fds, &error);
-	} else {
+	/* it has left meanwhile */
+	if (!peer)
+		return;
+	if (error) {
 		g_dbus_error_strip_remote_error(error);
 		g_prefix_error(&error, "cannot find out who the caller is: ");
 	}
-	identification->done(caller, error, identification->user_data);
-	g_free(identification->sender);
-	g_free(identification);
+	if (error || !peer_set(peer, credentials, fds, &error)) {
+		g_hash_table_remove(peers, sender);
+		peer_end(peer, error);
+		return;
+	}
+	turns_introduce(sender, peer->uid);
+	waiting = g_slist_reverse(g_steal_pointer(&peer->waiting));
+	for (GSList *l = waiting; l; l = l->next) {
+		g_autofree Identification *identification = l->data;
+
+		identify(sender, peer, identification->done, identification->user_data);
+	}
 }
 
-void caller_identify(GDBusConnection *bus, const char *sender, CallerDone done, gpointer user_data)
+static Peer *find_peer(const char *sender)
 {
-	Identification *identification = g_new0(Identification, 1);
+	Peer *peer = g_hash_table_lookup(peers, sender);
 
-	identification->sender = g_strdup(sender);
+	if (peer)
+		return peer;
+	peer = g_new0(Peer, 1);
+	peer->pidfd = -1;
+	g_hash_table_insert(peers, g_strdup(sender), peer);
+	g_dbus_connection_call_with_unix_fd_list(
+		connection, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
+		"GetConnectionCredentials", g_variant_new("(s)", sender), G_VARIANT_TYPE("(a{sv})"),
+		G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL, on_credentials, g_strdup(sender));
+	return peer;
+}
+
+static void on_name_lost(GDBusConnection *bus, const char *sender, const char *path,
+			 const char *interface, const char *signal, GVariant *parameters,
+			 gpointer unused)
+{
+	g_autoptr(GError) error = g_error_new_literal(UBLK_ERROR, UBLK_ERROR_ACCESS_DENIED,
+						      "the caller has left the bus");
+	const char *name, *owner;
+	GSList *fds;
+	Peer *peer;
+
+	g_variant_get(parameters, "(&s&s&s)", &name, NULL, &owner);
+	if (*name != ':' || *owner != '\0')
+		return;
+	fds = turns_forget(name);
+	for (GSList *l = fds; l; l = l->next)
+		descriptor_close_list_later(l->data, DESCRIPTOR_OF_NOBODY);
+	g_slist_free_full(fds, g_object_unref);
+	peer = g_hash_table_lookup(peers, name);
+	if (peer) {
+		g_hash_table_remove(peers, name);
+		peer_end(peer, error);
+	}
+}
+
+void caller_init(GDBusConnection *bus)
+{
+	connection = bus;
+	peers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	/* of those who leave only: GDBus would ask for everybody who comes, too */
+	g_dbus_connection_call(bus, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+			       "org.freedesktop.DBus", "AddMatch",
+			       g_variant_new("(s)", "type='signal',sender='org.freedesktop.DBus',"
+						    "interface='org.freedesktop.DBus',"
+						    "member='NameOwnerChanged',arg2=''"),
+			       NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL, NULL);
+	g_dbus_connection_signal_subscribe(bus, "org.freedesktop.DBus", "org.freedesktop.DBus",
+					   "NameOwnerChanged", "/org/freedesktop/DBus", NULL,
+					   G_DBUS_SIGNAL_FLAGS_NO_MATCH_RULE, on_name_lost, NULL,
+					   NULL);
+}
+
+void caller_meet(const char *sender)
+{
+	find_peer(sender);
+}
+
+void caller_identify(const char *sender, CallerDone done, gpointer user_data)
+{
+	Peer *peer = find_peer(sender);
+	Identification *identification;
+
+	if (peer->is_known) {
+		identify(sender, peer, done, user_data);
+		return;
+	}
+	identification = g_new(Identification, 1);
 	identification->done = done;
 	identification->user_data = user_data;
-	g_dbus_connection_call_with_unix_fd_list(
-		bus, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
-		"GetConnectionCredentials", g_variant_new("(s)", sender), G_VARIANT_TYPE("(a{sv})"),
-		G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL, on_credentials, identification);
+	peer->waiting = g_slist_prepend(peer->waiting, identification);
 }

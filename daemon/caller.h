@@ -24,8 +24,12 @@ typedef struct {
 /* `caller` is the callee's (caller_free); NULL when `error` (borrowed) is set. */
 typedef void (*CallerDone)(Caller *caller, const GError *error, gpointer user_data);
 
-/* Find out who `sender` is; `done` is called exactly once, from the main loop. */
-void caller_identify(GDBusConnection *bus, const char *sender, CallerDone done, gpointer user_data);
+/* Before the first call comes. */
+void caller_init(GDBusConnection *bus);
+/* Find out whose connection `sender` is, and tell turns.h. */
+void caller_meet(const char *sender);
+/* Find out who `sender` is; `done` is called exactly once, maybe before this returns. */
+void caller_identify(const char *sender, CallerDone done, gpointer user_data);
 void caller_free(Caller *caller);
 
 /*

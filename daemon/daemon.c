@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "adopt.h"
+#include "caller.h"
 #include "descriptor.h"
 #include "device.h"
 #include "inbox.h"
@@ -14,6 +15,7 @@
 #include "methods.h"
 #include "reload.h"
 #include "teardown.h"
+#include "turns.h"
 #include "udev.h"
 #include "ublk-dbus.h"
 #include "units.h"
@@ -106,7 +108,8 @@ int daemon_run(const char *conf_path)
 	g_unix_signal_add(SIGINT, on_signal, NULL);
 	g_unix_signal_add(SIGHUP, on_hangup, NULL);
 	reload_init(conf_path, &the.settings);
-	the.bus = inbox_open(&error);
+	turns_set_interval(G_USEC_PER_SEC / (gint64)the.settings.calls_per_second);
+	the.bus = inbox_open(caller_meet, &error);
 	if (!the.bus) {
 		g_printerr("ublkd: cannot reach the system bus: %s\n", error->message);
 		return EXIT_FAILURE;
@@ -115,6 +118,7 @@ int daemon_run(const char *conf_path)
 	g_signal_connect(the.bus, "closed", G_CALLBACK(on_bus_closed), NULL);
 
 	descriptor_filter_messages(the.bus);
+	caller_init(the.bus);
 	the.objects = g_dbus_object_manager_server_new(UBLK_BUS_ROOT);
 	udev_open();
 	udev_set_removed(on_node_removed);

@@ -9,11 +9,10 @@
  * what is said to ublkd, by the header of each message alone:
  *
  * - A call of more than MAX_CALL bytes is refused, unread; the longest honest one has a path.
- * - GDBus and the main loop get MAX_GIVEN calls at once. The others wait here, in a queue for each
- *   connection, and the queues take turns: a call is behind no more than one of each other
- *   connection, and answers that ublkd waits for itself are behind MAX_GIVEN. Calls that want no
+ * - GDBus and the main loop get a few calls at once, so answers that ublkd waits for itself are
+ *   behind no more than those. The others wait until it is their turn (turns.h). Calls that want no
  *   answer wait like others, and so does reading properties.
- * - Who has more than MAX_WAITING calls waiting is refused the next. The bus allows a user 256
+ * - A connection with too many calls that wait is refused the next. The bus allows a user 256
  *   connections, so that is what bounds the memory.
  * - Signals that are sent to ublkd alone are dropped, but for the bus's own: nobody else has
  *   something to signal to it.
@@ -41,6 +40,7 @@
 #include <unistd.h>
 
 #include "descriptor.h"
+#include "turns.h"
 #include "ublk-dbus.h"
 
 /* Bytes of a call, and of the header fields of any message. */
@@ -49,13 +49,7 @@
 /* Of a message that is no call. The credentials of a user in 65536 groups have 256 KiB. */
 #define MAX_OTHER (4 << 20)
 
-/* Calls that GDBus or the main loop has. */
-#define MAX_GIVEN 8
-/*
- * Calls of one connection that wait or that those have: as many as may be under way (request.c).
- * Each SIZE_OF_ONE bytes count as one.
- */
-#define MAX_WAITING 64
+/* Each so many bytes of a call that waits count as one. */
 #define SIZE_OF_ONE 1024
 
 /* Bytes that are copied at once. */
@@ -74,29 +68,12 @@ typedef struct {
 	guint32 descriptors;
 } Header;
 
-/* Somebody with calls here. */
-typedef struct {
-	char *name;
-	guint weight; /* of all of them */
-	GQueue calls; /* of Call: those that wait */
-} Sender;
-
-typedef struct {
-	Sender *sender;
-	guint weight;
-	guint8 *message; /* NULL: GDBus has it */
-	gsize len;
-	GUnixFDList *fds; /* or NULL */
-} Call;
-
 /* Of writing to gdbus_socket. GDBus's thread never takes it: it has to read what is written. */
 static GMutex writing;
-static GMutex lock;                 /* of what follows, up to the sockets; within the other one */
-static GHashTable *senders;         /* name → Sender */
-static GQueue turns = G_QUEUE_INIT; /* of Sender: those with calls that wait, who is next first */
-static GQueue given = G_QUEUE_INIT; /* of Call: GDBus has not read them yet */
-static guint n_given;               /* the main loop is not done with them yet */
+static GMutex lock;                 /* of the connection */
 static GDBusConnection *connection; /* to refuse by; NULL until there is one */
+
+static InboxMeet meet;
 
 static int bus_socket = -1, gdbus_socket = -1;
 static GThread *to_bus;
@@ -250,93 +227,47 @@ static gboolean send_all(int to, const guint8 *from, gsize len, const GArray *fd
 	return TRUE;
 }
 
-/* ---- calls, and whose turn it is ---- */
+/* ---- calls, when it is their turn ---- */
 
-/* Whose turn it is; NULL: nobody's, or GDBus has enough. on_message() finds them in this order. */
-static Call *take_next(void)
+static void give(void);
+
+static gint is_due_set; /* a timer runs to the next turn of those who have had theirs */
+
+static gboolean on_due(gpointer unused)
 {
-	Sender *sender;
-	Call *call = NULL;
-
-	g_mutex_lock(&lock);
-	if (n_given < MAX_GIVEN && !g_queue_is_empty(&turns)) {
-		sender = g_queue_pop_head(&turns);
-		call = g_queue_pop_head(&sender->calls);
-		if (!g_queue_is_empty(&sender->calls))
-			g_queue_push_tail(&turns, sender);
-		n_given++;
-		g_queue_push_tail(&given, call);
-	}
-	g_mutex_unlock(&lock);
-	return call;
+	g_atomic_int_set(&is_due_set, FALSE);
+	give();
+	return G_SOURCE_REMOVE;
 }
 
-static void give_next(void)
+/* To GDBus goes what there is to be taken. on_message() finds them in this order. */
+static void give(void)
 {
+	gint64 due;
 	Call *call;
 
 	g_mutex_lock(&writing);
-	while ((call = take_next())) {
+	while ((call = turns_take(&due))) {
 		g_autofree guint8 *message = g_steal_pointer(&call->message);
 
 		/* if the other end has gone, so has everything */
 		send_all(gdbus_socket, message, call->len, NULL);
 	}
 	g_mutex_unlock(&writing);
-}
-
-/* FALSE: the sender has too many already. */
-static gboolean enter(const char *name, guint weight, Call **call)
-{
-	Sender *sender;
-	gboolean room;
-
-	g_mutex_lock(&lock);
-	sender = g_hash_table_lookup(senders, name);
-	if (!sender) {
-		sender = g_new0(Sender, 1);
-		sender->name = g_strdup(name);
-		g_hash_table_insert(senders, sender->name, sender);
-	}
-	/* with nothing here, one is let in whatever its size */
-	room = sender->weight == 0 || sender->weight + weight <= MAX_WAITING;
-	if (room) {
-		sender->weight += weight;
-		*call = g_new0(Call, 1);
-		(*call)->sender = sender;
-		(*call)->weight = weight;
-	}
-	g_mutex_unlock(&lock);
-	return room;
-}
-
-static void wait_for_turn(Call *call)
-{
-	g_mutex_lock(&lock);
-	if (g_queue_is_empty(&call->sender->calls))
-		g_queue_push_tail(&turns, call->sender);
-	g_queue_push_tail(&call->sender->calls, call);
-	g_mutex_unlock(&lock);
-	give_next();
+	/* all intervals are as long: an earlier one that was set is early enough for everybody */
+	if (due && g_atomic_int_compare_and_exchange(&is_due_set, FALSE, TRUE))
+		g_timeout_add((guint)(MAX(due - g_get_monotonic_time(), 0) / 1000 + 1), on_due,
+			      NULL);
 }
 
 /* The main loop is done with it, and with all before it. */
 static gboolean on_done(gpointer user_data)
 {
-	Call *call = user_data;
-	Sender *sender = call->sender;
+	g_autofree char *stranger = turns_done(user_data);
 
-	g_mutex_lock(&lock);
-	sender->weight -= call->weight;
-	if (sender->weight == 0) {
-		g_hash_table_remove(senders, sender->name);
-		g_free(sender->name);
-		g_free(sender);
-	}
-	n_given--;
-	g_mutex_unlock(&lock);
-	give_next();
-	g_free(call);
+	give();
+	if (stranger)
+		meet(stranger);
 	return G_SOURCE_REMOVE;
 }
 
@@ -520,7 +451,7 @@ static gboolean judge(const Header *header, gboolean lost, Call **call)
 	else if (lost)
 		refuse(header, UBLK_BUS_ERROR_LIMIT_EXCEEDED,
 		       "ublkd has no descriptor left for those of the call");
-	else if (!enter(header->sender, 1 + (guint)(size / SIZE_OF_ONE), call))
+	else if (!(*call = turns_enter(header->sender, 1 + (guint)(size / SIZE_OF_ONE))))
 		refuse(header, UBLK_BUS_ERROR_LIMIT_EXCEEDED,
 		       "too many calls wait for ublkd; wait for answers before you make more");
 	else
@@ -562,7 +493,8 @@ static gboolean pass_message(void)
 		if (fds->len)
 			call->fds = g_unix_fd_list_new_from_array((const int *)fds->data,
 								  (int)fds->len);
-		wait_for_turn(call);
+		turns_wait(call);
+		give();
 		advance(len);
 		return TRUE;
 	}
@@ -634,9 +566,7 @@ static GDBusMessage *on_message(GDBusConnection *unused, GDBusMessage *message, 
 	if (!incoming ||
 	    g_dbus_message_get_message_type(message) != G_DBUS_MESSAGE_TYPE_METHOD_CALL)
 		return message;
-	g_mutex_lock(&lock);
-	call = g_queue_pop_head(&given);
-	g_mutex_unlock(&lock);
+	call = turns_next();
 	/* one that has not come this way would have no turn */
 	if (!call) {
 		g_object_unref(message);
@@ -731,13 +661,13 @@ static int connect_to_bus(GError **error)
 	return fd;
 }
 
-GDBusConnection *inbox_open(GError **error)
+GDBusConnection *inbox_open(InboxMeet on_stranger, GError **error)
 {
 	g_autofree char *address = NULL;
 	GDBusConnection *bus;
 	int listener = -1;
 
-	senders = g_hash_table_new(g_str_hash, g_str_equal);
+	meet = on_stranger;
 	bus_socket = connect_to_bus(error);
 	if (bus_socket < 0)
 		return NULL;

@@ -6,6 +6,7 @@
 #include "error.h"
 #include "journal.h"
 #include "manager.h"
+#include "turns.h"
 
 typedef struct {
 	ReloadDone done;
@@ -80,6 +81,7 @@ static GError *take(Reading *reading)
 				   problems->len > 1 ? ", and more (see the journal)" : "");
 	*in_force = reading->settings;
 	reading->settings = before;
+	turns_set_interval(G_USEC_PER_SEC / (gint64)in_force->calls_per_second);
 	manager_tell_limits();
 	journal_tell(JOURNAL_RELOADED, &(JournalAbout){ 0 }, "the settings were read anew");
 	return NULL;

@@ -362,6 +362,6 @@ gboolean request_begin(const RequestMethod *method, GDBusMethodInvocation *invoc
 		request_fail(request, g_error_new_literal(UBLK_ERROR, UBLK_ERROR_LIMIT_EXCEEDED,
 							  "too many calls are under way"));
 	else
-		caller_identify(bus(), sender, on_identified, request);
+		caller_identify(sender, on_identified, request);
 	return TRUE;
 }

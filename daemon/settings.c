@@ -31,6 +31,7 @@ static const Key keys[] = {
 	  256 },
 	{ "limits", "creations-per-minute", COUNT, OFFSET(user.creations_per_minute), 300, 0,
 	  1 << 20 },
+	{ "limits", "calls-per-second", COUNT, OFFSET(calls_per_second), 100, 1, 1000000 },
 	{ "limits", "prompts-per-sender", COUNT, OFFSET(prompts_per_sender), 1, 0, 1000 },
 	{ "limits", "prompts-per-user", COUNT, OFFSET(prompts_per_user), 3, 0, 1000 },
 	{ "limits", "prompts-total", COUNT, OFFSET(prompts_total), 10, 0, 1000 },

@@ -18,6 +18,7 @@ typedef struct {
 	/* [limits] */
 	UserLimits user;          /* of those who have none of their own */
 	guint devices_total;      /* never exceeded; keep it below the driver's ublks_max */
+	guint calls_per_second;   /* of one user; more wait */
 	guint prompts_per_sender; /* password dialogs open at once */
 	guint prompts_per_user;
 	guint prompts_total;

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * flood-bus calls [CONNECTIONS]    calls on so many connections, without a pause: some that read
- * all there is, some that are refused, some that make devices flood-bus silent [CONNECTIONS]   the
- * same, and no answer is wanted flood-bus reconnect              connections that make a device and
- * leave before the answer flood-bus prompts [CONNECTIONS]  a device that takes a password on each,
- * asked for again when it is refused, with an agent that never asks anybody for it
+ * flood-bus calls [CONNECTIONS]
+ *   Calls on so many connections, without a pause: some read all there is, some are refused, some
+ *   make devices.
+ * flood-bus silent [CONNECTIONS]
+ *   The same, and no answer is wanted.
+ * flood-bus reconnect
+ *   Connections that make a device and leave before the answer.
+ * flood-bus prompts [CONNECTIONS]
+ *   A device that takes a password on each, asked for again when it is refused, with an agent that
+ *   never asks anybody for it.
  *
  * Until standard input ends, or a signal comes. Prints "ready" when it has begun, and at the end
  * how many calls were sent, answered and refused.

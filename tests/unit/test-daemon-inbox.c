@@ -20,7 +20,7 @@ static GDBusConnection *connection;
 static GPtrArray *callers; /* who called, in the order that the calls were answered in */
 static guint descriptors;  /* that came with the last call */
 static GHashTable *files;  /* sender → the inode of the descriptor of its last call, NULL: none */
-static guint signals;
+static guint signals, strangers;
 
 /* ---- a bus with one client ---- */
 
@@ -182,6 +182,11 @@ static void wait_for_calls(guint n)
 		g_main_context_iteration(NULL, TRUE);
 }
 
+static void on_stranger(const char *sender)
+{
+	strangers++;
+}
+
 static void open_once(void)
 {
 	static const GDBusInterfaceVTable vtable = { .method_call = on_call };
@@ -204,7 +209,7 @@ static void open_once(void)
 	g_assert_cmpint(listen(listener, 1), ==, 0);
 	g_setenv("DBUS_SYSTEM_BUS_ADDRESS", name, TRUE);
 	thread = g_thread_new("bus", greet, GINT_TO_POINTER(listener));
-	connection = inbox_open(&error);
+	connection = inbox_open(on_stranger, &error);
 	g_assert_no_error(error);
 	g_thread_join(thread);
 	close(listener);
@@ -234,7 +239,7 @@ static void takes_turns(void)
 	guint at = 0;
 
 	begin();
-	for (int i = 0; i < 100; i++)
+	for (int i = 0; i < 164; i++)
 		call(":1.1", 10, -1);
 	for (int i = 0; i < 36; i++)
 		assert_refused(":1.1", UBLK_BUS_ERROR_LIMIT_EXCEEDED);
@@ -243,7 +248,7 @@ static void takes_turns(void)
 	call(":1.3", 20000, -1);
 	assert_refused(":1.3", UBLK_BUS_ERROR_INVALID_ARGUMENT);
 
-	wait_for_calls(65);
+	wait_for_calls(129);
 	while (!g_str_equal(g_ptr_array_index(callers, at), ":1.2"))
 		at++;
 	/* 8 were GDBus's already, and one of the other's may have had the next turn */
@@ -252,7 +257,9 @@ static void takes_turns(void)
 	/* what is done counts no more */
 	for (int i = 0; i < 64; i++)
 		call(":1.1", 10, -1);
-	wait_for_calls(65 + 64);
+	wait_for_calls(129 + 64);
+	/* nobody has told whose they are */
+	g_assert_cmpuint(strangers, ==, 129 + 64);
 }
 
 static void refuses_large_calls(void)

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "turns.h"
+
+/* Calls that are taken and not done. */
+#define MAX_TAKEN 8
+/*
+ * Calls of one connection that wait or are taken, by weight: as many as the bus lets it wait for
+ * the answers of. Who waits for answers then sends no more; a refusal would only make it send the
+ * next.
+ */
+#define MAX_WAITING 128
+/* Turns that a user has at once who has had none for a while. */
+#define BURST 128
+/* Users that are kept in mind although they have no connection. */
+#define MAX_IDLE 64
+
+/* Somebody with connections, or a connection of somebody's. */
+typedef struct {
+	gboolean is_known; /* else it is a connection's own */
+	uid_t uid;
+	guint n_senders;
+	GQueue senders; /* of TurnsSender: those with calls that wait, who is next first */
+	gint64 full;    /* when there is the whole burst again; monotonic */
+} User;
+
+struct TurnsSender {
+	char *name;
+	User *user;
+	guint weight;     /* of all of its calls */
+	GQueue calls;     /* of Call: those that wait */
+	gboolean is_gone; /* and freed with the last of its calls */
+};
+
+static GMutex lock;                 /* of all that follows */
+static GHashTable *senders;         /* name → TurnsSender */
+static GHashTable *users;           /* uid → User, of those that are known */
+static GQueue turns = G_QUEUE_INIT; /* of User: those with calls that wait, who is next first */
+static GQueue taken = G_QUEUE_INIT; /* of Call: those that turns_next() has not returned */
+static guint n_taken;
+static gint64 interval = G_USEC_PER_SEC / 100; /* between two turns of a user */
+
+void turns_set_interval(gint64 usec)
+{
+	g_mutex_lock(&lock);
+	interval = usec;
+	g_mutex_unlock(&lock);
+}
+
+/* ---- users ---- */
+
+/* It has calls that wait: they get turns. */
+static void queue(TurnsSender *sender)
+{
+	if (g_queue_is_empty(&sender->user->senders))
+		g_queue_push_tail(&turns, sender->user);
+	g_queue_push_tail(&sender->user->senders, sender);
+}
+
+static void unqueue(TurnsSender *sender)
+{
+	if (g_queue_is_empty(&sender->calls))
+		return;
+	g_queue_remove(&sender->user->senders, sender);
+	if (g_queue_is_empty(&sender->user->senders))
+		g_queue_remove(&turns, sender->user);
+}
+
+static void leave(TurnsSender *sender)
+{
+	User *user = sender->user;
+
+	unqueue(sender);
+	user->n_senders--;
+	if (!user->is_known)
+		g_free(user);
+}
+
+static void join(TurnsSender *sender, User *user)
+{
+	sender->user = user;
+	user->n_senders++;
+	if (!g_queue_is_empty(&sender->calls))
+		queue(sender);
+}
+
+static gboolean is_forgettable(gpointer key, gpointer value, gpointer unused)
+{
+	const User *user = value;
+
+	return user->n_senders == 0 && user->full <= g_get_monotonic_time();
+}
+
+/* Who leaves and comes back has had the turns it has had. */
+static User *find_user(uid_t uid)
+{
+	User *user = g_hash_table_lookup(users, GUINT_TO_POINTER(uid));
+
+	if (user)
+		return user;
+	if (g_hash_table_size(users) >= MAX_IDLE)
+		g_hash_table_foreach_remove(users, is_forgettable, NULL);
+	user = g_new0(User, 1);
+	user->is_known = TRUE;
+	user->uid = uid;
+	g_hash_table_insert(users, GUINT_TO_POINTER(uid), user);
+	return user;
+}
+
+/* When `user` has its next turn: 0 is now. */
+static gint64 get_due(const User *user, gint64 now)
+{
+	gint64 due = user->full - (BURST - 1) * interval;
+
+	return (user->is_known && user->uid == 0) || due <= now ? 0 : due;
+}
+
+/* ---- connections ---- */
+
+/* In `senders` until it leaves the bus, so that its calls are counted in all. */
+static TurnsSender *find_sender(const char *name)
+{
+	TurnsSender *sender;
+
+	if (!senders) {
+		senders = g_hash_table_new(g_str_hash, g_str_equal);
+		users = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, g_free);
+	}
+	sender = g_hash_table_lookup(senders, name);
+	if (sender)
+		return sender;
+	sender = g_new0(TurnsSender, 1);
+	sender->name = g_strdup(name);
+	join(sender, g_new0(User, 1));
+	g_hash_table_insert(senders, sender->name, sender);
+	return sender;
+}
+
+static void end_sender(TurnsSender *sender)
+{
+	if (!sender->is_gone || sender->weight)
+		return;
+	leave(sender);
+	g_free(sender->name);
+	g_free(sender);
+}
+
+void turns_introduce(const char *name, uid_t uid)
+{
+	TurnsSender *sender;
+
+	g_mutex_lock(&lock);
+	sender = senders ? g_hash_table_lookup(senders, name) : NULL;
+	if (sender && !sender->user->is_known) {
+		User *user = find_user(uid);
+
+		/* what it has had before it was known, it has had */
+		user->full = MAX(user->full, g_get_monotonic_time()) +
+			     MAX(sender->user->full - g_get_monotonic_time(), 0);
+		leave(sender);
+		join(sender, user);
+	}
+	g_mutex_unlock(&lock);
+}
+
+GSList *turns_forget(const char *name)
+{
+	TurnsSender *sender;
+	GSList *left = NULL;
+	Call *call;
+
+	g_mutex_lock(&lock);
+	sender = senders ? g_hash_table_lookup(senders, name) : NULL;
+	if (sender) {
+		g_hash_table_remove(senders, name);
+		sender->is_gone = TRUE;
+		unqueue(sender);
+		while ((call = g_queue_pop_head(&sender->calls))) {
+			sender->weight -= call->weight;
+			if (call->fds)
+				left = g_slist_prepend(left, call->fds);
+			g_free(call->message);
+			g_free(call);
+		}
+		end_sender(sender);
+	}
+	g_mutex_unlock(&lock);
+	return left;
+}
+
+/* ---- calls ---- */
+
+Call *turns_enter(const char *name, guint weight)
+{
+	TurnsSender *sender;
+	Call *call = NULL;
+
+	g_mutex_lock(&lock);
+	sender = find_sender(name);
+	/* with nothing here, one is let in whatever its size */
+	if (sender->weight == 0 || sender->weight + weight <= MAX_WAITING) {
+		sender->weight += weight;
+		call = g_new0(Call, 1);
+		call->sender = sender;
+		call->weight = weight;
+	}
+	g_mutex_unlock(&lock);
+	return call;
+}
+
+void turns_wait(Call *call)
+{
+	TurnsSender *sender = call->sender;
+
+	g_mutex_lock(&lock);
+	g_queue_push_tail(&sender->calls, call);
+	if (g_queue_get_length(&sender->calls) == 1)
+		queue(sender);
+	g_mutex_unlock(&lock);
+}
+
+/* Of a user who has a turn now. */
+static Call *take_of(User *user, gint64 now)
+{
+	TurnsSender *sender = g_queue_pop_head(&user->senders);
+	Call *call = g_queue_pop_head(&sender->calls);
+
+	if (!g_queue_is_empty(&sender->calls))
+		g_queue_push_tail(&user->senders, sender);
+	g_queue_remove(&turns, user);
+	if (!g_queue_is_empty(&user->senders))
+		g_queue_push_tail(&turns, user);
+	user->full = MAX(user->full, now) + interval;
+	n_taken++;
+	g_queue_push_tail(&taken, call);
+	return call;
+}
+
+Call *turns_take(gint64 *due)
+{
+	gint64 now = g_get_monotonic_time();
+	Call *call = NULL;
+
+	*due = 0;
+	g_mutex_lock(&lock);
+	for (GList *l = n_taken < MAX_TAKEN ? turns.head : NULL; l && !call;) {
+		User *user = l->data;
+		gint64 next = get_due(user, now);
+
+		l = l->next;
+		if (next == 0)
+			call = take_of(user, now);
+		else if (*due == 0 || next < *due)
+			*due = next;
+	}
+	g_mutex_unlock(&lock);
+	return call;
+}
+
+Call *turns_next(void)
+{
+	Call *call;
+
+	g_mutex_lock(&lock);
+	call = g_queue_pop_head(&taken);
+	g_mutex_unlock(&lock);
+	return call;
+}
+
+char *turns_done(Call *call)
+{
+	TurnsSender *sender = call->sender;
+	char *stranger = NULL;
+
+	g_mutex_lock(&lock);
+	n_taken--;
+	sender->weight -= call->weight;
+	if (!sender->user->is_known && !sender->is_gone)
+		stranger = g_strdup(sender->name);
+	end_sender(sender);
+	g_mutex_unlock(&lock);
+	g_free(call);
+	return stranger;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Calls that wait for ublkd, and whose turn it is.
+ *
+ * Each user has a turn, whichever connection it is by, and within a user's each connection: a call
+ * is behind no more than one of each other user. A user has so many turns in a second, after a
+ * burst: who calls without a pause takes nobody's time, neither ublkd's nor, with programs that
+ * wait for answers, the bus's. Root has as many turns as it likes. A connection is a user of its
+ * own until it is known whose it is.
+ *
+ * Any thread may call these.
+ */
+#pragma once
+
+#include <gio/gio.h>
+#include <gio/gunixfdlist.h>
+#include <sys/types.h>
+
+typedef struct TurnsSender TurnsSender;
+
+typedef struct {
+	TurnsSender *sender;
+	guint weight;
+	guint8 *message; /* NULL: it has been given away */
+	gsize len;
+	GUnixFDList *fds; /* or NULL */
+} Call;
+
+/* How long it is between two turns of a user, in microseconds, 1 or more; at first 10000. */
+void turns_set_interval(gint64 usec);
+
+/*
+ * A call by the connection of that name, or NULL if it has too many already, counted by weight.
+ * Ends, once, in turns_done().
+ */
+Call *turns_enter(const char *sender, guint weight);
+/* It is complete, and waits. */
+void turns_wait(Call *call);
+/*
+ * The call whose turn it is, or NULL: nobody's, or enough have been taken that are not done, or
+ * those who wait have had their turns; then *due is when there is another one (monotonic time), and
+ * else 0.
+ */
+Call *turns_take(gint64 *due);
+/* Of the calls that were taken, the next one that turns_next() has not returned yet. */
+Call *turns_next(void);
+/* Frees it. Returns the sender's name (to be freed), if it is not known whose it is, else NULL. */
+char *turns_done(Call *call);
+
+/* Whose that connection is. */
+void turns_introduce(const char *sender, uid_t uid);
+/*
+ * That connection has left the bus. What of its calls waits is freed, and the descriptors are
+ * returned (of GUnixFDList, to be freed), or NULL.
+ */
+GSList *turns_forget(const char *sender);
