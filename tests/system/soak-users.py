@@ -209,9 +209,11 @@ class Life:
         resize = self.random.random() < 0.2
         number = self.node.removeprefix('/dev/ublkb')
         self.find_server(number)
-        # The kernel's own end for a server that takes 30 s is not what is tested here, and a busy machine may take as long.
-        with open(f'/sys/block/ublkb{number}/queue/io_timeout', 'w', encoding='ascii') as timeout:
-            timeout.write('600000')
+        # The kernel's own end for a server that takes 30 s is not what is tested here, and a busy machine may take as long. But it is
+        # the only end of one that is stopped, if ublkd, which asked for the device's end, does not live to kill it.
+        if end != self.freeze:
+            with open(f'/sys/block/ublkb{number}/queue/io_timeout', 'w', encoding='ascii') as timeout:
+                timeout.write('600000')
         with open(self.log, 'w', encoding='ascii') as log:
             writer = self.user.spawn(self.soak.helper('numbered-writes'), self.node, str(BLOCKS), stdin=subprocess.DEVNULL, stdout=log,
                                      stderr=subprocess.PIPE)
