@@ -24,6 +24,7 @@
 
 #include "descriptor.h"
 #include "error.h"
+#include "inbox.h"
 #include "turns.h"
 
 /* The kernel's own limit is 65536; nobody's right to a device hangs on that many. */
@@ -221,10 +222,16 @@ static gboolean peer_set(Peer *peer, GVariant *credentials, GUnixFDList *fds, GE
 	}
 	peer->uid = uid;
 	peer->pid = (pid_t)pid;
-	if (g_variant_lookup(credentials, "ProcessFD", "h", &handle))
+	if (g_variant_lookup(credentials, "ProcessFD", "h", &handle)) {
 		peer->pidfd = fds ? g_unix_fd_list_get(fds, handle, NULL) : -1;
-	if (peer->pidfd < 0)
+		/* for lack of descriptors nobody gets to be judged by a number */
+		if (peer->pidfd < 0) {
+			set_unreadable(error, peer->pid, EMFILE);
+			return FALSE;
+		}
+	} else {
 		peer->pidfd = open_process(peer->pid);
+	}
 	groups = g_variant_lookup_value(credentials, "UnixGroupIDs", G_VARIANT_TYPE("au"));
 	if (groups) {
 		gsize n = 0;
@@ -287,6 +294,17 @@ static void identify(const char *sender, const Peer *peer, CallerDone done, gpoi
 	done(caller, error, user_data);
 }
 
+/* What it left behind. */
+static void forget(const char *sender)
+{
+	uid_t uid;
+	GSList *fds = turns_forget(sender, &uid);
+
+	for (GSList *l = fds; l; l = l->next)
+		descriptor_close_list_later(l->data, uid);
+	g_slist_free_full(fds, g_object_unref);
+}
+
 static void on_credentials(GObject *source, GAsyncResult *result, gpointer user_data)
 {
 	g_autofree char *sender = user_data;
@@ -301,16 +319,22 @@ static void on_credentials(GObject *source, GAsyncResult *result, gpointer user_
 	/* it has left meanwhile */
 	if (!peer)
 		return;
+	if (g_error_matches(error, G_DBUS_ERROR, G_DBUS_ERROR_NAME_HAS_NO_OWNER))
+		forget(sender);
 	if (error) {
 		g_dbus_error_strip_remote_error(error);
 		g_prefix_error(&error, "cannot find out who the caller is: ");
 	}
 	if (error || !peer_set(peer, credentials, fds, &error)) {
+		/* its calls get this answer, or the one to asking once more */
+		turns_introduce(sender, DESCRIPTOR_OF_NOBODY);
+		inbox_give();
 		g_hash_table_remove(peers, sender);
 		peer_end(peer, error);
 		return;
 	}
 	turns_introduce(sender, peer->uid);
+	inbox_give();
 	waiting = g_slist_reverse(g_steal_pointer(&peer->waiting));
 	for (GSList *l = waiting; l; l = l->next) {
 		g_autofree Identification *identification = l->data;
@@ -342,16 +366,12 @@ static void on_name_lost(GDBusConnection *bus, const char *sender, const char *p
 	g_autoptr(GError) error = g_error_new_literal(UBLK_ERROR, UBLK_ERROR_ACCESS_DENIED,
 						      "the caller has left the bus");
 	const char *name, *owner;
-	GSList *fds;
 	Peer *peer;
 
 	g_variant_get(parameters, "(&s&s&s)", &name, NULL, &owner);
 	if (*name != ':' || *owner != '\0')
 		return;
-	fds = turns_forget(name);
-	for (GSList *l = fds; l; l = l->next)
-		descriptor_close_list_later(l->data, DESCRIPTOR_OF_NOBODY);
-	g_slist_free_full(fds, g_object_unref);
+	forget(name);
 	peer = g_hash_table_lookup(peers, name);
 	if (peer) {
 		g_hash_table_remove(peers, name);
@@ -359,21 +379,25 @@ static void on_name_lost(GDBusConnection *bus, const char *sender, const char *p
 	}
 }
 
-void caller_init(GDBusConnection *bus)
+gboolean caller_init(GDBusConnection *bus, GError **error)
 {
+	g_autoptr(GVariant) reply = NULL;
+
 	connection = bus;
 	peers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-	/* of those who leave only: GDBus would ask for everybody who comes, too */
-	g_dbus_connection_call(bus, "org.freedesktop.DBus", "/org/freedesktop/DBus",
-			       "org.freedesktop.DBus", "AddMatch",
-			       g_variant_new("(s)", "type='signal',sender='org.freedesktop.DBus',"
-						    "interface='org.freedesktop.DBus',"
-						    "member='NameOwnerChanged',arg2=''"),
-			       NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL, NULL);
 	g_dbus_connection_signal_subscribe(bus, "org.freedesktop.DBus", "org.freedesktop.DBus",
 					   "NameOwnerChanged", "/org/freedesktop/DBus", NULL,
 					   G_DBUS_SIGNAL_FLAGS_NO_MATCH_RULE, on_name_lost, NULL,
 					   NULL);
+	/* of those who leave only: GDBus would ask for everybody who comes, too */
+	reply = g_dbus_connection_call_sync(
+		bus, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
+		"AddMatch",
+		g_variant_new("(s)", "type='signal',sender='org.freedesktop.DBus',"
+				     "interface='org.freedesktop.DBus',member='NameOwnerChanged',"
+				     "arg2=''"),
+		NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, error);
+	return reply != NULL;
 }
 
 void caller_meet(const char *sender)

@@ -24,8 +24,8 @@ typedef struct {
 /* `caller` is the callee's (caller_free); NULL when `error` (borrowed) is set. */
 typedef void (*CallerDone)(Caller *caller, const GError *error, gpointer user_data);
 
-/* Before the first call comes. */
-void caller_init(GDBusConnection *bus);
+/* Before the first call comes; waits for the bus. */
+gboolean caller_init(GDBusConnection *bus, GError **error);
 /* Find out whose connection `sender` is, and tell turns.h. */
 void caller_meet(const char *sender);
 /* Find out who `sender` is; `done` is called exactly once, maybe before this returns. */

@@ -110,7 +110,7 @@ int daemon_run(const char *conf_path)
 	reload_init(conf_path, &the.settings);
 	turns_set_interval(G_USEC_PER_SEC / (gint64)the.settings.calls_per_second);
 	the.bus = inbox_open(caller_meet, &error);
-	if (!the.bus) {
+	if (!the.bus || !caller_init(the.bus, &error)) {
 		g_printerr("ublkd: cannot reach the system bus: %s\n", error->message);
 		return EXIT_FAILURE;
 	}
@@ -118,7 +118,6 @@ int daemon_run(const char *conf_path)
 	g_signal_connect(the.bus, "closed", G_CALLBACK(on_bus_closed), NULL);
 
 	descriptor_filter_messages(the.bus);
-	caller_init(the.bus);
 	the.objects = g_dbus_object_manager_server_new(UBLK_BUS_ROOT);
 	udev_open();
 	udev_set_removed(on_node_removed);

@@ -49,8 +49,12 @@
 /* Of a message that is no call. The credentials of a user in 65536 groups have 256 KiB. */
 #define MAX_OTHER (4 << 20)
 
-/* Each so many bytes of a call that waits count as one. */
-#define SIZE_OF_ONE 1024
+/*
+ * What a call that waits counts, besides one: so many bytes as one, a descriptor as so many. One
+ * user's 256 connections then hold no more than 2048 descriptors.
+ */
+#define SIZE_OF_ONE       1024
+#define DESCRIPTOR_WEIGHT 16
 
 /* Bytes that are copied at once. */
 #define CHUNK 65536
@@ -229,19 +233,10 @@ static gboolean send_all(int to, const guint8 *from, gsize len, const GArray *fd
 
 /* ---- calls, when it is their turn ---- */
 
-static void give(void);
-
-static gint is_due_set; /* a timer runs to the next turn of those who have had theirs */
-
-static gboolean on_due(gpointer unused)
-{
-	g_atomic_int_set(&is_due_set, FALSE);
-	give();
-	return G_SOURCE_REMOVE;
-}
+static GSource *due_source; /* ready when those who have had their turns have the next one */
 
 /* To GDBus goes what there is to be taken. on_message() finds them in this order. */
-static void give(void)
+void inbox_give(void)
 {
 	gint64 due;
 	Call *call;
@@ -253,22 +248,43 @@ static void give(void)
 		/* if the other end has gone, so has everything */
 		send_all(gdbus_socket, message, call->len, NULL);
 	}
+	g_source_set_ready_time(due_source, due ? due : -1);
 	g_mutex_unlock(&writing);
-	/* all intervals are as long: an earlier one that was set is early enough for everybody */
-	if (due && g_atomic_int_compare_and_exchange(&is_due_set, FALSE, TRUE))
-		g_timeout_add((guint)(MAX(due - g_get_monotonic_time(), 0) / 1000 + 1), on_due,
-			      NULL);
+}
+
+static gboolean on_due(gpointer unused)
+{
+	inbox_give();
+	return G_SOURCE_CONTINUE;
+}
+
+static gboolean dispatch_due(GSource *source, GSourceFunc callback, gpointer user_data)
+{
+	return callback(user_data);
 }
 
 /* The main loop is done with it, and with all before it. */
 static gboolean on_done(gpointer user_data)
 {
-	g_autofree char *stranger = turns_done(user_data);
-
-	give();
-	if (stranger)
-		meet(stranger);
+	turns_done(user_data);
+	inbox_give();
 	return G_SOURCE_REMOVE;
+}
+
+static gboolean on_stranger(gpointer name)
+{
+	meet(name);
+	return G_SOURCE_REMOVE;
+}
+
+/* In the main loop. */
+static void ask_who_it_is(const char *name)
+{
+	g_autoptr(GSource) source = g_idle_source_new();
+
+	g_source_set_priority(source, G_PRIORITY_DEFAULT);
+	g_source_set_callback(source, on_stranger, g_strdup(name), g_free);
+	g_source_attach(source, NULL);
 }
 
 /* Of a message that nobody gets: somebody's, and it may take its time. */
@@ -428,7 +444,8 @@ static void refuse(const Header *header, const char *name, const char *why)
 static gboolean judge(const Header *header, gboolean lost, Call **call)
 {
 	gsize size = FIXED + header->fields + header->body;
-	gboolean is_open;
+	guint weight = 1 + (guint)(size / SIZE_OF_ONE) + header->descriptors * DESCRIPTOR_WEIGHT;
+	gboolean is_open, is_new = FALSE;
 
 	if (header->type < G_DBUS_MESSAGE_TYPE_METHOD_CALL ||
 	    header->type > G_DBUS_MESSAGE_TYPE_SIGNAL)
@@ -451,12 +468,12 @@ static gboolean judge(const Header *header, gboolean lost, Call **call)
 	else if (lost)
 		refuse(header, UBLK_BUS_ERROR_LIMIT_EXCEEDED,
 		       "ublkd has no descriptor left for those of the call");
-	else if (!(*call = turns_enter(header->sender, 1 + (guint)(size / SIZE_OF_ONE))))
+	else if (!(*call = turns_enter(header->sender, weight, &is_new)))
 		refuse(header, UBLK_BUS_ERROR_LIMIT_EXCEEDED,
 		       "too many calls wait for ublkd; wait for answers before you make more");
-	else
-		return TRUE;
-	return FALSE;
+	if (is_new)
+		ask_who_it_is(header->sender);
+	return *call != NULL;
 }
 
 static gboolean pass_message(void)
@@ -494,7 +511,7 @@ static gboolean pass_message(void)
 			call->fds = g_unix_fd_list_new_from_array((const int *)fds->data,
 								  (int)fds->len);
 		turns_wait(call);
-		give();
+		inbox_give();
 		advance(len);
 		return TRUE;
 	}
@@ -661,13 +678,17 @@ static int connect_to_bus(GError **error)
 	return fd;
 }
 
-GDBusConnection *inbox_open(InboxMeet on_stranger, GError **error)
+GDBusConnection *inbox_open(InboxMeet on_new, GError **error)
 {
 	g_autofree char *address = NULL;
+	static GSourceFuncs functions = { .dispatch = dispatch_due };
 	GDBusConnection *bus;
 	int listener = -1;
 
-	meet = on_stranger;
+	meet = on_new;
+	due_source = g_source_new(&functions, sizeof(GSource));
+	g_source_set_callback(due_source, on_due, NULL, NULL);
+	g_source_attach(due_source, NULL);
 	bus_socket = connect_to_bus(error);
 	if (bus_socket < 0)
 		return NULL;

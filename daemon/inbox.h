@@ -5,13 +5,16 @@
 #include <gio/gio.h>
 
 /*
- * Somebody calls who is not known: whoever that is shall be told to turns_introduce(), and when it
- * leaves to turns_forget(). From the main loop, and again with later calls until it is.
+ * A connection has called for the first time: turns_introduce() shall be told whose it is, and
+ * inbox_give() be called then. From the main loop.
  */
 typedef void (*InboxMeet)(const char *sender);
 
 /* The system bus, behind the inbox; NULL with `error`. To be called first of all, and once. */
 GDBusConnection *inbox_open(InboxMeet meet, GError **error);
+
+/* Somebody may have a turn who had none. From any thread. */
+void inbox_give(void);
 
 /* What was sent on the connection is on its way when this returns; nothing can be sent after. */
 void inbox_close(GDBusConnection *connection);

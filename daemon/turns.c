@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "turns.h"
 
+#include <time.h>
+
 /* Calls that are taken and not done. */
 #define MAX_TAKEN 8
 /*
@@ -11,21 +13,22 @@
 #define MAX_WAITING 128
 /* Turns that a user has at once who has had none for a while. */
 #define BURST 128
+/* A user's calls take no more of one processor's time than one part in so many. */
+#define SHARE 10
 /* Users that are kept in mind although they have no connection. */
 #define MAX_IDLE 64
 
-/* Somebody with connections, or a connection of somebody's. */
 typedef struct {
-	gboolean is_known; /* else it is a connection's own */
 	uid_t uid;
 	guint n_senders;
 	GQueue senders; /* of TurnsSender: those with calls that wait, who is next first */
-	gint64 full;    /* when there is the whole burst again; monotonic */
+	gdouble had;    /* turns of the burst that are used up, at that time (monotonic) */
+	gint64 at;
 } User;
 
 struct TurnsSender {
 	char *name;
-	User *user;
+	User *user;       /* NULL: it is not known yet whose it is */
 	guint weight;     /* of all of its calls */
 	GQueue calls;     /* of Call: those that wait */
 	gboolean is_gone; /* and freed with the last of its calls */
@@ -33,11 +36,12 @@ struct TurnsSender {
 
 static GMutex lock;                 /* of all that follows */
 static GHashTable *senders;         /* name → TurnsSender */
-static GHashTable *users;           /* uid → User, of those that are known */
+static GHashTable *users;           /* uid → User */
 static GQueue turns = G_QUEUE_INIT; /* of User: those with calls that wait, who is next first */
 static GQueue taken = G_QUEUE_INIT; /* of Call: those that turns_next() has not returned */
 static guint n_taken;
-static gint64 interval = G_USEC_PER_SEC / 100; /* between two turns of a user */
+static gint64 interval = G_USEC_PER_SEC / 100; /* at least, between two turns of a user */
+static gint64 cost;                            /* of ublkd's own processor time, for a call */
 
 void turns_set_interval(gint64 usec)
 {
@@ -46,11 +50,32 @@ void turns_set_interval(gint64 usec)
 	g_mutex_unlock(&lock);
 }
 
+/* How long it is to a user's next turn: on a slow or busy machine as long as it needs to be. */
+static gint64 get_interval(void)
+{
+	return MAX(interval, cost * SHARE);
+}
+
+/* A call is taken: what the others have cost, on average. */
+static void note_cost(void)
+{
+	static gint64 before;
+	struct timespec time;
+	gint64 used;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+	used = time.tv_sec * G_USEC_PER_SEC + time.tv_nsec / 1000;
+	cost += (used - before - cost) / 16;
+	before = used;
+}
+
 /* ---- users ---- */
 
-/* It has calls that wait: they get turns. */
+/* It has calls that wait: they get turns, once it is known whose. */
 static void queue(TurnsSender *sender)
 {
+	if (!sender->user)
+		return;
 	if (g_queue_is_empty(&sender->user->senders))
 		g_queue_push_tail(&turns, sender->user);
 	g_queue_push_tail(&sender->user->senders, sender);
@@ -58,36 +83,25 @@ static void queue(TurnsSender *sender)
 
 static void unqueue(TurnsSender *sender)
 {
-	if (g_queue_is_empty(&sender->calls))
+	if (!sender->user || !g_queue_remove(&sender->user->senders, sender))
 		return;
-	g_queue_remove(&sender->user->senders, sender);
 	if (g_queue_is_empty(&sender->user->senders))
 		g_queue_remove(&turns, sender->user);
 }
 
-static void leave(TurnsSender *sender)
+/* Brings user->had up to date. */
+static void recover(User *user, gint64 now)
 {
-	User *user = sender->user;
-
-	unqueue(sender);
-	user->n_senders--;
-	if (!user->is_known)
-		g_free(user);
-}
-
-static void join(TurnsSender *sender, User *user)
-{
-	sender->user = user;
-	user->n_senders++;
-	if (!g_queue_is_empty(&sender->calls))
-		queue(sender);
+	user->had = MAX(user->had - (gdouble)(now - user->at) / (gdouble)get_interval(), 0);
+	user->at = now;
 }
 
 static gboolean is_forgettable(gpointer key, gpointer value, gpointer unused)
 {
-	const User *user = value;
+	User *user = value;
 
-	return user->n_senders == 0 && user->full <= g_get_monotonic_time();
+	recover(user, g_get_monotonic_time());
+	return user->n_senders == 0 && user->had == 0;
 }
 
 /* Who leaves and comes back has had the turns it has had. */
@@ -100,24 +114,25 @@ static User *find_user(uid_t uid)
 	if (g_hash_table_size(users) >= MAX_IDLE)
 		g_hash_table_foreach_remove(users, is_forgettable, NULL);
 	user = g_new0(User, 1);
-	user->is_known = TRUE;
 	user->uid = uid;
+	user->at = g_get_monotonic_time();
 	g_hash_table_insert(users, GUINT_TO_POINTER(uid), user);
 	return user;
 }
 
 /* When `user` has its next turn: 0 is now. */
-static gint64 get_due(const User *user, gint64 now)
+static gint64 get_due(User *user, gint64 now)
 {
-	gint64 due = user->full - (BURST - 1) * interval;
-
-	return (user->is_known && user->uid == 0) || due <= now ? 0 : due;
+	recover(user, now);
+	return user->uid == 0 || user->had + 1 <= BURST
+		       ? 0
+		       : now + (gint64)((user->had + 1 - BURST) * (gdouble)get_interval()) + 1;
 }
 
 /* ---- connections ---- */
 
-/* In `senders` until it leaves the bus, so that its calls are counted in all. */
-static TurnsSender *find_sender(const char *name)
+/* In `senders` until it leaves the bus: it is asked for once whose it is. */
+static TurnsSender *find_sender(const char *name, gboolean *is_new)
 {
 	TurnsSender *sender;
 
@@ -126,11 +141,11 @@ static TurnsSender *find_sender(const char *name)
 		users = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, g_free);
 	}
 	sender = g_hash_table_lookup(senders, name);
+	*is_new = !sender;
 	if (sender)
 		return sender;
 	sender = g_new0(TurnsSender, 1);
 	sender->name = g_strdup(name);
-	join(sender, g_new0(User, 1));
 	g_hash_table_insert(senders, sender->name, sender);
 	return sender;
 }
@@ -139,7 +154,8 @@ static void end_sender(TurnsSender *sender)
 {
 	if (!sender->is_gone || sender->weight)
 		return;
-	leave(sender);
+	if (sender->user)
+		sender->user->n_senders--;
 	g_free(sender->name);
 	g_free(sender);
 }
@@ -150,27 +166,27 @@ void turns_introduce(const char *name, uid_t uid)
 
 	g_mutex_lock(&lock);
 	sender = senders ? g_hash_table_lookup(senders, name) : NULL;
-	if (sender && !sender->user->is_known) {
-		User *user = find_user(uid);
-
-		/* what it has had before it was known, it has had */
-		user->full = MAX(user->full, g_get_monotonic_time()) +
-			     MAX(sender->user->full - g_get_monotonic_time(), 0);
-		leave(sender);
-		join(sender, user);
+	if (sender && !sender->user) {
+		sender->user = find_user(uid);
+		sender->user->n_senders++;
+		if (!g_queue_is_empty(&sender->calls))
+			queue(sender);
 	}
 	g_mutex_unlock(&lock);
 }
 
-GSList *turns_forget(const char *name)
+GSList *turns_forget(const char *name, uid_t *uid)
 {
 	TurnsSender *sender;
 	GSList *left = NULL;
 	Call *call;
 
+	*uid = (uid_t)-1;
 	g_mutex_lock(&lock);
 	sender = senders ? g_hash_table_lookup(senders, name) : NULL;
 	if (sender) {
+		if (sender->user)
+			*uid = sender->user->uid;
 		g_hash_table_remove(senders, name);
 		sender->is_gone = TRUE;
 		unqueue(sender);
@@ -189,13 +205,13 @@ GSList *turns_forget(const char *name)
 
 /* ---- calls ---- */
 
-Call *turns_enter(const char *name, guint weight)
+Call *turns_enter(const char *name, guint weight, gboolean *is_new)
 {
 	TurnsSender *sender;
 	Call *call = NULL;
 
 	g_mutex_lock(&lock);
-	sender = find_sender(name);
+	sender = find_sender(name, is_new);
 	/* with nothing here, one is let in whatever its size */
 	if (sender->weight == 0 || sender->weight + weight <= MAX_WAITING) {
 		sender->weight += weight;
@@ -219,7 +235,7 @@ void turns_wait(Call *call)
 }
 
 /* Of a user who has a turn now. */
-static Call *take_of(User *user, gint64 now)
+static Call *take_of(User *user)
 {
 	TurnsSender *sender = g_queue_pop_head(&user->senders);
 	Call *call = g_queue_pop_head(&sender->calls);
@@ -229,7 +245,8 @@ static Call *take_of(User *user, gint64 now)
 	g_queue_remove(&turns, user);
 	if (!g_queue_is_empty(&user->senders))
 		g_queue_push_tail(&turns, user);
-	user->full = MAX(user->full, now) + interval;
+	note_cost();
+	user->had++;
 	n_taken++;
 	g_queue_push_tail(&taken, call);
 	return call;
@@ -248,7 +265,7 @@ Call *turns_take(gint64 *due)
 
 		l = l->next;
 		if (next == 0)
-			call = take_of(user, now);
+			call = take_of(user);
 		else if (*due == 0 || next < *due)
 			*due = next;
 	}
@@ -266,18 +283,12 @@ Call *turns_next(void)
 	return call;
 }
 
-char *turns_done(Call *call)
+void turns_done(Call *call)
 {
-	TurnsSender *sender = call->sender;
-	char *stranger = NULL;
-
 	g_mutex_lock(&lock);
 	n_taken--;
-	sender->weight -= call->weight;
-	if (!sender->user->is_known && !sender->is_gone)
-		stranger = g_strdup(sender->name);
-	end_sender(sender);
+	call->sender->weight -= call->weight;
+	end_sender(call->sender);
 	g_mutex_unlock(&lock);
 	g_free(call);
-	return stranger;
 }

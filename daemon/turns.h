@@ -4,9 +4,10 @@
  *
  * Each user has a turn, whichever connection it is by, and within a user's each connection: a call
  * is behind no more than one of each other user. A user has so many turns in a second, after a
- * burst: who calls without a pause takes nobody's time, neither ublkd's nor, with programs that
- * wait for answers, the bus's. Root has as many turns as it likes. A connection is a user of its
- * own until it is known whose it is.
+ * burst, and fewer if they cost ublkd more than a tenth of a processor: who calls without a pause
+ * takes little of others' time, of ublkd's and, with programs that wait for answers, of the bus's.
+ * Root has as many turns as it likes. A connection is a user of its own until it is known whose it
+ * is.
  *
  * Any thread may call these.
  */
@@ -26,14 +27,16 @@ typedef struct {
 	GUnixFDList *fds; /* or NULL */
 } Call;
 
-/* How long it is between two turns of a user, in microseconds, 1 or more; at first 10000. */
+/* How long it is between two turns of a user at least, in microseconds, 1 or more; at first 10000.
+ */
 void turns_set_interval(gint64 usec);
 
 /*
  * A call by the connection of that name, or NULL if it has too many already, counted by weight.
- * Ends, once, in turns_done().
+ * Ends, once, in turns_done(). *is_new: it has not been here before, and waits for
+ * turns_introduce().
  */
-Call *turns_enter(const char *sender, guint weight);
+Call *turns_enter(const char *sender, guint weight, gboolean *is_new);
 /* It is complete, and waits. */
 void turns_wait(Call *call);
 /*
@@ -44,13 +47,13 @@ void turns_wait(Call *call);
 Call *turns_take(gint64 *due);
 /* Of the calls that were taken, the next one that turns_next() has not returned yet. */
 Call *turns_next(void);
-/* Frees it. Returns the sender's name (to be freed), if it is not known whose it is, else NULL. */
-char *turns_done(Call *call);
+/* Frees it. */
+void turns_done(Call *call);
 
 /* Whose that connection is. */
 void turns_introduce(const char *sender, uid_t uid);
 /*
  * That connection has left the bus. What of its calls waits is freed, and the descriptors are
- * returned (of GUnixFDList, to be freed), or NULL.
+ * returned (of GUnixFDList, to be freed), or NULL; *uid is whose it was, or -1.
  */
-GSList *turns_forget(const char *sender);
+GSList *turns_forget(const char *sender, uid_t *uid);

@@ -3,6 +3,7 @@
  * descriptors go with their call, and signals to ublkd alone do not get in. The bus is this file.
  */
 #include <gio/gunixfdlist.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "daemon/inbox.h"
+#include "daemon/turns.h"
 #include "ublk-dbus.h"
 
 #define UBLKD "org.test.ublkd"
@@ -182,9 +184,11 @@ static void wait_for_calls(guint n)
 		g_main_context_iteration(NULL, TRUE);
 }
 
+/* Each is a user of its own. */
 static void on_stranger(const char *sender)
 {
-	strangers++;
+	turns_introduce(sender, 1000 + ++strangers);
+	inbox_give();
 }
 
 static void open_once(void)
@@ -258,8 +262,8 @@ static void takes_turns(void)
 	for (int i = 0; i < 64; i++)
 		call(":1.1", 10, -1);
 	wait_for_calls(129 + 64);
-	/* nobody has told whose they are */
-	g_assert_cmpuint(strangers, ==, 129 + 64);
+	/* asked for once */
+	g_assert_cmpuint(strangers, ==, 2);
 }
 
 static void refuses_large_calls(void)
@@ -350,6 +354,19 @@ static void send_signal(const char *destination)
 	send_message(message, ":1.4", -1);
 }
 
+/* Descriptors are few: those of waiting calls shall not be all of them. */
+static void counts_descriptors(void)
+{
+	int fd = g_open("/dev/null", O_RDONLY, 0);
+
+	begin();
+	for (int i = 0; i < 8; i++)
+		call(":1.20", 10, fd);
+	assert_refused(":1.20", UBLK_BUS_ERROR_LIMIT_EXCEEDED);
+	wait_for_calls(7);
+	close(fd);
+}
+
 static void drops_signals_to_ublkd_alone(void)
 {
 	begin();
@@ -387,6 +404,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/inbox/hands-on-descriptors", hands_on_descriptors);
 	g_test_add_func("/inbox/gives-nobody-anothers-descriptor",
 			gives_nobody_anothers_descriptor);
+	g_test_add_func("/inbox/counts-descriptors", counts_descriptors);
 	g_test_add_func("/inbox/drops-signals-to-ublkd-alone", drops_signals_to_ublkd_alone);
 	g_test_add_func("/inbox/sends-all-before-the-end", sends_all_before_the_end);
 	return g_test_run();

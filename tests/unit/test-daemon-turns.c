@@ -8,7 +8,8 @@
 
 static void add(const char *sender)
 {
-	Call *call = turns_enter(sender, 1);
+	gboolean is_new;
+	Call *call = turns_enter(sender, 1, &is_new);
 
 	g_assert_nonnull(call);
 	turns_wait(call);
@@ -22,18 +23,8 @@ static gboolean do_next(gint64 *due)
 	if (!call)
 		return FALSE;
 	g_assert_true(turns_next() == call);
-	g_free(turns_done(call));
+	turns_done(call);
 	return TRUE;
-}
-
-static char *do_next_and_tell(void)
-{
-	gint64 due;
-	Call *call = turns_take(&due);
-
-	g_assert_nonnull(call);
-	g_assert_true(turns_next() == call);
-	return turns_done(call);
 }
 
 static guint do_all(gint64 *due)
@@ -56,7 +47,9 @@ static void introduce(const char *sender, uid_t uid)
 
 static void leave(const char *sender)
 {
-	g_assert_null(turns_forget(sender));
+	uid_t uid;
+
+	g_assert_null(turns_forget(sender, &uid));
 }
 
 static void paces_users(void)
@@ -76,8 +69,7 @@ static void paces_users(void)
 	g_assert_cmpint(due, <=, g_get_monotonic_time() + HOUR);
 
 	/* of another user there is nothing to wait for, and of root never */
-	add(":1.3");
-	g_assert_true(do_next(&due));
+	introduce(":1.3", 1001);
 	introduce(":1.4", 0);
 	for (guint i = 0; i < 3 * BURST; i++) {
 		add(":1.4");
@@ -121,44 +113,75 @@ static void tells_when_there_is_a_turn(void)
 /* Whoever has many connections has no more turns than who has one. */
 static void takes_turns_by_user(void)
 {
-	g_autofree char *first = NULL;
-	g_autofree char *second = NULL;
 	gint64 due;
+	Call *calls[2];
 
 	turns_set_interval(1);
 	introduce(":3.1", 3000);
 	introduce(":3.2", 3000);
+	introduce(":3.3", 3001);
 	for (guint i = 0; i < 4; i++) {
 		add(":3.1");
 		add(":3.2");
 	}
-	add(":3.9");
-	/* a stranger's turn is told by its name */
-	first = do_next_and_tell();
-	second = do_next_and_tell();
-	g_assert_true(g_strcmp0(first, ":3.9") == 0 || g_strcmp0(second, ":3.9") == 0);
+	add(":3.3");
+	for (guint i = 0; i < 2; i++) {
+		calls[i] = turns_take(&due);
+		g_assert_true(turns_next() == calls[i]);
+	}
+	g_assert_true(calls[0]->sender != calls[1]->sender);
+	turns_done(calls[0]);
+	turns_done(calls[1]);
+	/* the second was the other user's: were it not, that one's would be among the next */
+	leave(":3.3");
 	g_assert_cmpuint(do_all(&due), ==, 7);
 	leave(":3.1");
 	leave(":3.2");
-	leave(":3.9");
+}
+
+/* Nobody is charged for what is not known to be theirs: it waits. */
+static void gives_strangers_none(void)
+{
+	gboolean is_new;
+	gint64 due;
+	Call *call;
+
+	call = turns_enter(":7.1", 1, &is_new);
+	g_assert_true(is_new);
+	turns_wait(call);
+	call = turns_enter(":7.1", 1, &is_new);
+	g_assert_false(is_new);
+	turns_wait(call);
+	g_assert_false(do_next(&due));
+	g_assert_cmpint(due, ==, 0);
+	turns_introduce(":7.1", 7000);
+	g_assert_cmpuint(do_all(&due), ==, 2);
+	leave(":7.1");
+	/* and who leaves before */
+	add(":7.2");
+	leave(":7.2");
+	turns_introduce(":7.2", 7000);
+	g_assert_false(do_next(&due));
 }
 
 static void counts_weight(void)
 {
 	Call *small[2], *large;
+	gboolean is_new;
 	gint64 due;
 
 	/* the first may have any size */
-	large = turns_enter(":4.1", 1000);
+	large = turns_enter(":4.1", 1000, &is_new);
 	g_assert_nonnull(large);
-	g_assert_null(turns_enter(":4.1", 1));
+	turns_introduce(":4.1", 4000);
+	g_assert_null(turns_enter(":4.1", 1, &is_new));
 	turns_wait(large);
 	g_assert_true(do_next(&due));
-	small[0] = turns_enter(":4.1", 1);
-	small[1] = turns_enter(":4.1", 127);
+	small[0] = turns_enter(":4.1", 1, &is_new);
+	small[1] = turns_enter(":4.1", 127, &is_new);
 	g_assert_nonnull(small[0]);
 	g_assert_nonnull(small[1]);
-	g_assert_null(turns_enter(":4.1", 1));
+	g_assert_null(turns_enter(":4.1", 1, &is_new));
 	turns_wait(small[0]);
 	turns_wait(small[1]);
 	g_assert_cmpuint(do_all(&due), ==, 2);
@@ -170,26 +193,29 @@ static void forgets(void)
 {
 	gint64 due;
 	Call *call, *under_way, *incomplete;
+	gboolean is_new;
 	GSList *left;
+	uid_t uid;
 
 	turns_set_interval(1);
+	introduce(":5.1", 5000);
 	add(":5.1");
 	under_way = turns_take(&due);
 	g_assert_true(turns_next() == under_way);
-	incomplete = turns_enter(":5.1", 1);
+	incomplete = turns_enter(":5.1", 1, &is_new);
 	for (guint i = 0; i < 3; i++) {
-		call = turns_enter(":5.1", 1);
+		call = turns_enter(":5.1", 1, &is_new);
 		call->message = g_malloc(10);
 		if (i)
 			call->fds = g_unix_fd_list_new();
 		turns_wait(call);
 	}
-	left = turns_forget(":5.1");
+	left = turns_forget(":5.1", &uid);
+	g_assert_cmpuint(uid, ==, 5000);
 	g_assert_cmpuint(g_slist_length(left), ==, 2);
 	g_slist_free_full(left, g_object_unref);
 	g_assert_false(do_next(&due));
-	/* it is nobody whom one could get to know */
-	g_assert_null(turns_done(under_way));
+	turns_done(under_way);
 	turns_wait(incomplete);
 	g_assert_true(do_next(&due));
 	g_assert_false(do_next(&due));
@@ -202,6 +228,7 @@ static void gives_a_few_at_once(void)
 	guint n = 0;
 	gint64 due;
 
+	introduce(":6.1", 6000);
 	for (guint i = 0; i < G_N_ELEMENTS(calls); i++)
 		add(":6.1");
 	while (n < G_N_ELEMENTS(calls) && (calls[n] = turns_take(&due)))
@@ -209,7 +236,7 @@ static void gives_a_few_at_once(void)
 	g_assert_cmpuint(n, ==, 8);
 	for (guint i = 0; i < n; i++) {
 		g_assert_true(turns_next() == calls[i]);
-		g_free(turns_done(calls[i]));
+		turns_done(calls[i]);
 	}
 	g_assert_cmpuint(do_all(&due), ==, 12);
 	leave(":6.1");
@@ -221,6 +248,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/turns/paces-users", paces_users);
 	g_test_add_func("/turns/tells-when-there-is-a-turn", tells_when_there_is_a_turn);
 	g_test_add_func("/turns/takes-turns-by-user", takes_turns_by_user);
+	g_test_add_func("/turns/gives-strangers-none", gives_strangers_none);
 	g_test_add_func("/turns/counts-weight", counts_weight);
 	g_test_add_func("/turns/forgets", forgets);
 	g_test_add_func("/turns/gives-a-few-at-once", gives_a_few_at_once);
