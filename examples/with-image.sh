@@ -23,7 +23,7 @@ property() {
 # Signals first, so that none is missed: it listens when it has said whether the name has an owner.
 exec {signals}< <(exec gdbus monitor --system --dest org.ublk1)
 monitor=$!
-trap 'kill "$monitor"' EXIT
+trap 'kill "$monitor" 2> /dev/null' EXIT
 until [[ ${line:-} == "The name org.ublk1 "* ]]; do
 	read -r line <&"$signals"
 done

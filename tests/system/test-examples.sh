@@ -47,38 +47,42 @@ sed -i '/^exec sleep 60$/d' "${file%/*}/lose"
 ends 1 InterfacesRemoved alice "$examples/with-image.sh" "$file" sh "${file%/*}/lose" InterfacesRemoved "$said"
 grep -q "PropertiesChanged.*'State': <'stopping'>" "$said" || fail "with-image.sh does not follow the state: $(cat "$said")"
 
-# ublkd's own end is no device's.
+# begin COMMAND… : an example in the background, whose command then waits until $waits is removed.
+waits=${file%/*}/waits
 cat > "${file%/*}/wait" <<'S'
 touch "$1"
 while [ -e "$1" ]; do
 	sleep 0.05
 done
 S
-as alice "$examples/with-disk.py" 1M sh "${file%/*}/wait" "${file%/*}/waits" > "$said" 2>&1 &
-example=$!
-wait_until 20 test -e "${file%/*}/waits" || fail "with-disk.py's command does not run: $(cat "$said")"
+begin() {
+	as alice "$@" sh "${file%/*}/wait" "$waits" > "$said" 2>&1 &
+	running=$!
+	wait_until 20 test -e "$waits" || fail "$1: the command does not run: $(cat "$said")"
+}
+
+# assert_told_to_end NAME : it ends as who was told to, and has deleted what it had made.
+assert_told_to_end() {
+	local status=0
+
+	wait "$running" || status=$?
+	assert_eq "$status" 143 "the status of $1, told to end ($(cat "$said"))"
+	rm "$waits"
+	assert_eq "$(leftovers)" "" "what $1 leaves when it is told to end"
+}
+
+# ublkd's own end is no device's. The signal that the one in Python gets it passes on.
+begin "$examples/with-disk.py" 1M
 kill -KILL "$(ublkd_pid)"
 wait_until 20 _ublkd_answers || fail "ublkd does not come back"
-rm "${file%/*}/waits"
-wait "$example" || fail "with-disk.py, when ublkd was killed: $(cat "$said")"
-assert_eq "$(leftovers)" "" "what with-disk.py leaves when ublkd was killed"
+! grep "has gone" "$said" || fail "with-disk.py takes ublkd's end for the device's"
+pkill -TERM --oldest -u alice -f "${file%/*}/wait"
+assert_told_to_end with-disk.py
 
-# Told to end, they delete what they have made. The one in Python passes it on; with a shell's script everybody gets it, as by Ctrl-C.
-for example in "with-disk.py 1M" "with-image.sh $file"; do
-	# shellcheck disable=SC2086
-	as alice "$examples"/$example sh "${file%/*}/wait" "${file%/*}/waits" > "$said" 2>&1 &
-	running=$!
-	wait_until 20 test -e "${file%/*}/waits" || fail "$example: the command does not run: $(cat "$said")"
-	case $example in
-	*.py*) pkill -TERM --oldest -u alice -f "${file%/*}/wait" ;;
-	*) pkill -TERM -u alice -f "${file%/*}/wait" ;;
-	esac
-	status=0
-	wait "$running" || status=$?
-	assert_eq "$status" 143 "the status of $example, told to end"
-	rm "${file%/*}/waits"
-	assert_eq "$(leftovers)" "" "what $example leaves when it is told to end"
-done
+# With a shell's script everybody gets it, as by Ctrl-C.
+begin "$examples/with-image.sh" "$file"
+pkill -TERM -u alice -f "${file%/*}/wait"
+assert_told_to_end with-image.sh
 
 # --- Refused.
 ends 4 "org.ublk1.create" bob "$examples/with-disk.py" 1M true
