@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 6.12
 # The administrator's rules win over the shipped one, and can decide by what is asked for and from where: target, size, file, name, queues,
 # read-only, namespaces.
 # They can let in somebody who is in no group, for one kind of device only.

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 7.2
 # timeout: 600
 # What goes wrong below arrives as an error at the reader, never as data, and the server lives on: a disk that fails and comes back, a
 # file system that shuts itself down, a full one, a file that is made shorter; and pages that the kernel lost are told to every queue.

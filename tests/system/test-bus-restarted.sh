@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 6.12
 # The bus goes, and ublkd with it: a live device serves on, a device that its creator has not started is deleted, and when the bus is
 # back ublkd is there with the live device.
 . "$(dirname "$0")/devices.sh"

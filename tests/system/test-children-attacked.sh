@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 7.2
 # timeout: 600
 # A user who attacks the children of ublkd that carry her uid for a moment (every signal, ptrace, /proc, limits, descriptors, priorities)
 # through a hundred of her calls gets nothing from it: no way into one, at worst her own calls fail and say why, every one of bob's

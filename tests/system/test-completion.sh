@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 6.12
 # TAB offers one's own devices, by name and by node, and nobody else's; it does not start ublkd.
 . "$(dirname "$0")/devices.sh"
 

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 6.12
 # Podman as root and Docker: what their containers' users get of a user's device (the table in docs/containers.md), and a server in one.
 # Nothing there is more than the kernel would give: a root without CAP_SYS_ADMIN neither opens the device nor makes one.
 # timeout: 900

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 7.2
 # What each kind of user in a rootless container gets of a device, by the node and by an open descriptor (the table in
 # docs/containers.md); by the name that the user gave it, as a link and by CDI, whose file follows the device's life; and in a
 # container that runs already.

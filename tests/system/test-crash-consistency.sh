@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 7.2
 # timeout: 600
 # The disk below records each write and each flush. Were the machine to lose its power at any flush, the file system on the device would
 # be whole, and have each file whose fsync had returned by then: with ext4, through the page cache, and with xfs, directly.

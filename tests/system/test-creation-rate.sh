@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 6.12
 # A user who creates devices faster than ublkd.conf allows is told to wait, whatever became of the devices, while others go on.
 . "$(dirname "$0")/devices.sh"
 

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 7.2
 # When ublkd has no descriptor left, or only some, a call ends with an error and leaves nothing; descriptors that come with it are
 # refused by name. ublkd goes on, and so do its devices. With descriptors again all works.
 . "$(dirname "$0")/devices.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 7.2
 # `ublk-client doctor` finds nothing where all is well. Of what is broken here it finds each, tells what mends it, and that does.
 . "$(dirname "$0")/devices.sh"
 

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 7.2
 # What examples/ shows how to do works as it says, for alice: the device is made, used, followed and deleted, and what goes wrong is said
 # by ublkd's own words and a status.
 . "$(dirname "$0")/devices.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 7.2
 # While alice or carol floods ublkd, bob's device is made in two seconds (or, in a machine as slow as this one, in four times what it
 # takes without a flood), and ublkd's memory and descriptors stay bounded. The floods: calls on one connection and on many, calls
 # that want no answer, connections that make a device and leave, password dialogs that nobody answers.

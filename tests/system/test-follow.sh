@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 7.2
 # `wait` returns when a device is live, and when it has gone; `monitor` tells what happens, also to a device whose server is killed, and
 # goes on when ublkd is restarted. `stat` shows what fio does.
 . "$(dirname "$0")/devices.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 7.2
 # ublkd survives some thousand calls with made-up arguments, of all methods and properties of its objects, by a user who may create
 # devices. Same process, each call answered, no complaint of a library in the journal, no descriptor and no more than a few megabytes
 # kept, nothing left. With FUZZ_SECONDS and FUZZ_SEED in the environment it takes longer, or repeats.

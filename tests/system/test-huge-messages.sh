@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 7.2
 # A message with 100,000 options, with one of 10 MB, or of the 32 MiB that the bus allows, is refused without being taken apart: soon,
 # with little memory, and another user's call is not kept waiting by it. One without an answer, or a signal, is the same.
 . "$(dirname "$0")/devices.sh"

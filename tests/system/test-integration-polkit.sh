@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 6.12
 # The actions, the shipped rule and the examples for administrators, asked of polkit itself: without ublkd in between.
 . "$(dirname "$0")/devices.sh"
 

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 6.12
 # The journal as an administrator reads it: who was allowed what and who was refused, what became of devices and servers, each with its fields
 # and an explanation; a user can neither put words into ublkd's mouth nor fill the journal.
 . "$(dirname "$0")/devices.sh"

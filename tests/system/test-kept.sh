@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 6.12
 # A device that is kept comes back: alice's when she logs in, root's at boot and before what fstab mounts of it. `del` forgets it.
 . "$(dirname "$0")/devices.sh"
 

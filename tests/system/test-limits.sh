@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 7.2
 # The limits of ublkd.conf: at the number of devices, or at the queue memory, of a user more takes an administrator; the total is
 # final. One user at a limit does not keep another from creating, and what was refused does not count.
 . "$(dirname "$0")/devices.sh"

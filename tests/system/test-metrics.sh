@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 6.12
 # What Prometheus reads: devices and what ublkd has counted, in a file that the timer's service writes, and without starting ublkd.
 . "$(dirname "$0")/devices.sh"
 

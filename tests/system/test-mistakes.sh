@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 6.12
 # Each of the commonest mistakes is answered by one sentence that helps: those of mistakes.txt, word for word. The file is made anew,
 # with what the commands print now, and compared; `./run vm -o DIR -- tests/system/run-all mistakes` leaves it in DIR.
 . "$(dirname "$0")/devices.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 6.12
 # OpenBlockDevice hands out an open descriptor of the very device: to its owner and to root, for reading or for both as it was asked, and
 # to nobody else. It is the owner who opens: an owner who has no right to the node gets an error, ublkd keeps no descriptor, and a stuck
 # or dead opener harms only the call that it is for.

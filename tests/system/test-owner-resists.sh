@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 6.12
 # An owner cannot keep a device from being taken away, nor ublkd from knowing it: not with chmod 0 on the node that is theirs, not by
 # keeping it open, and no reload of systemd's makes ublkd forget the server's unit. Every Delete is answered.
 . "$(dirname "$0")/devices.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 6.12
 # While polkit does not answer, a call that needs it ends with an error in bounded time that says so, and one that does not need it is
 # not kept waiting: root's, or reading. One user's many questions do not keep another's from being put. When it is back, or another
 # one is, all works.

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 7.2
 # Without polkit nobody but real root passes: an error in bounded time that says so, nothing left, and the owner still manages nothing
 # that polkit would have to allow. When it is back, all works, without a restart of ublkd.
 . "$(dirname "$0")/devices.sh"

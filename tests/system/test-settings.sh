@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 7.2
 # ublkd.conf while ublkd runs: users and groups have limits of their own, whatever groups a process says it has; a reload puts changes in force
 # and touches no device; a mistake is told by file and line and changes nothing; only administrators reload.
 . "$(dirname "$0")/devices.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 7.2
 # With no room in /run/ublkd nothing new is made: an error says which file cannot be written, and nothing is left. What is there goes
 # on and can be deleted. With room again all works.
 . "$(dirname "$0")/devices.sh"

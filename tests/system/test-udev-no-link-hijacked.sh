@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 7.2
 # A user's disk that is the same byte for byte as one of root's (file system, swap, LUKS, LVM, a partition table, the root disk itself)
 # takes over none of its links below /dev, and gets none of its own but the one in by-ublk: not when it is added, written to, resized,
 # looked at again, found at boot, partitioned by root or removed, and not when root's disk comes second.

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 6.12
 # A user's disk with an LVM volume group, with a copy of one of root's, or with the missing half of an array of root's is activated by
 # nobody: no logical volume, no array, nothing that holds it. With the same bytes on a disk of root's the system does all that.
 . "$(dirname "$0")/udev.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 6.12
 # docs/security.md tells what commands that root types see of users' disks, and how they are kept off: what is read from udev's database
 # shows nothing, a label goes to root's own disk when it is there, LVM's and mdadm's scans read everything unless they are told not to.
 . "$(dirname "$0")/udev.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 6.12
 # While udev processes nothing, AddDevice and CreateDevice end with an error in bounded time and leave nothing, and work again when it
 # is back. Deleting a device does not depend on it.
 . "$(dirname "$0")/devices.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 7.2
 # When systemd does not start a device's server, or cannot, AddDevice ends with an error that says so, and nothing is left: a unit of
 # that name that is masked, one that is there already, a server that cannot be executed. But a user's slice that is about to be stopped,
 # since the last thing in it has ended, is not in the way.

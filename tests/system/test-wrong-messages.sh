@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 6.12
 # Messages that no library sends do nothing to ublkd: a header that says another number of descriptors than come, an index in the body
 # without a descriptor, fields twice, unknown or of another kind, a body that is cut off or not what its signature says, random bits
 # turned. Much of it ends at the bus, which closes the connection; what comes through is refused. No descriptor stays.

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 7.2
 # Each wrong option is refused with its own error, whose message names what is wrong, and leaves nothing: no node, object, unit or
 # state file, no open descriptor in ublkd. A unknown key or a wrong type is never ignored.
 . "$(dirname "$0")/devices.sh"
