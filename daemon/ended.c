@@ -51,7 +51,7 @@ void ended_forget(uid_t uid, guint32 id, const char *name)
 		const Ended *ended = l->data;
 
 		next = l->next;
-		if (ended->id == id || (ended->uid == uid && g_str_equal(ended->name, name)))
+		if (ended->uid == uid && (ended->id == id || g_str_equal(ended->name, name)))
 			drop(l);
 	}
 }

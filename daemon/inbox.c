@@ -51,7 +51,7 @@
 
 /*
  * What a call that waits counts, besides one: so many bytes as one, a descriptor as so many. One
- * user's 256 connections then hold no more than 2048 descriptors.
+ * user's 256 connections then hold 2048 descriptors, or one call's each.
  */
 #define SIZE_OF_ONE       1024
 #define DESCRIPTOR_WEIGHT 16

@@ -144,6 +144,12 @@ static void act(Request *request)
 					 "the device that was meant is gone; device %u is another "
 					 "one by now",
 					 device->id));
+	else if (request->method->counts && !request->groups && settings_have_groups(settings()))
+		/* they were read anew while somebody typed a password */
+		request_fail(request,
+			     g_error_new_literal(UBLK_ERROR, UBLK_ERROR_BUSY,
+						 "the administrator has changed the settings "
+						 "meanwhile; call again"));
 	else if (request->method->check && !request->method->check(request, &error))
 		request_fail(request, error);
 	else
@@ -324,6 +330,12 @@ static void on_identified(Caller *caller, const GError *error, gpointer user_dat
 	descriptor_close_list_later(request->fds, caller->uid);
 	if (!request->options)
 		request_fail(request, local);
+	else if (request->method->counts && request->options->has_owner &&
+		 request->options->owner != caller->uid && !caller->is_root)
+		/* each may be a question to the user database, behind which others wait */
+		request_fail(request, g_error_new_literal(UBLK_ERROR, UBLK_ERROR_ACCESS_DENIED,
+							  "only root may ask for another user's "
+							  "limits"));
 	else if (request->method->counts && settings_have_groups(settings()))
 		/*
 		 * By the database, not by what the process says: who is in a group that may have

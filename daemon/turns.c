@@ -15,6 +15,8 @@
 #define BURST 128
 /* A user's calls take no more of one processor's time than one part in so many. */
 #define SHARE 10
+/* A call is charged no more than so many microseconds: the rest is not its doing. */
+#define MAX_COST 10000
 /* Users that are kept in mind although they have no connection. */
 #define MAX_IDLE 64
 
@@ -65,7 +67,7 @@ static void note_cost(void)
 
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
 	used = time.tv_sec * G_USEC_PER_SEC + time.tv_nsec / 1000;
-	cost += (used - before - cost) / 16;
+	cost += (MIN(used - before, MAX_COST) - cost) / 16;
 	before = used;
 }
 

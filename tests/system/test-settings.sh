@@ -49,7 +49,8 @@ E
 systemctl reload ublkd
 assert_eq "$(ublkd_pid)" "$pid" "ublkd after a reload"
 [ -b "/dev/ublkb$a" ] || fail "a reload took alice's device"
-assert_eq "$(limit bob devices-per-user 1000)" "1 1" "alice's devices, as bob sees them"
+assert_eq "$(limit root devices-per-user 1000)" "1 1" "alice's devices, as root sees them"
+refused AccessDenied "only root may ask" as bob "$BUS_CALL" Manager GetLimits "({'owner': <uint32 1000>},)"
 refused "$over" "has 1 devices, and the limit is 1" try alice
 c=$(add_device carol null "{$null}")
 refused "$over" "has 1 devices, and the limit is 1" try carol

@@ -51,8 +51,9 @@ grep -qF "$file" <<< "$answer" || fail "GetBackingFile: $answer"
 refused Exists work as alice "$BUS_CALL" Manager AddDevice "('null', {'size': <uint64 1048576>, 'name': <'work'>})"
 since=$(milliseconds)
 kill -KILL "$(server_pid "$victim")"
-wait_until 3 _is_gone "$victim" || assert_gone "$victim"
-assert_within 2000 "$since" "the end of a server that was adopted"
+wait_until 5 _is_gone "$victim" || assert_gone "$victim"
+# Beside that load; by itself it is test-server-dies that says how long it may take.
+assert_within 4000 "$since" "the end of a server that was adopted"
 
 # A server that dies while there is no ublkd is found by the next one.
 systemctl stop ublkd

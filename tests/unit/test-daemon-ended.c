@@ -63,19 +63,21 @@ static void test_room(void)
 	assert_list(3000 + 2 * ENDED_TOTAL - 1, "3255 ");
 }
 
-/* Who asks about a number or a name asks about the last device that had it. */
+/* Who asks about a number or a name asks about the last device of theirs that had it. */
 static void test_forgotten(void)
 {
 	note(5000, 1);
 	note(5000, 2);
 	note(5000, 3);
 	note(5001, 1);
-	assert_list(5000, "3 2 ");
+	assert_list(5000, "3 2 1 ");
 	assert_list(5001, "1 ");
 	ended_forget(5002, 2, "name3");
-	assert_list(5000, "3 ");
+	assert_list(5000, "3 2 1 ");
+	ended_forget(5000, 2, "name7");
+	assert_list(5000, "3 1 ");
 	ended_forget(5000, 77, "name3");
-	assert_list(5000, "");
+	assert_list(5000, "1 ");
 }
 
 int main(int argc, char **argv)

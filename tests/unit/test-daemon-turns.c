@@ -110,6 +110,33 @@ static void tells_when_there_is_a_turn(void)
 	leave(":2.1");
 }
 
+static void work(gint64 usec)
+{
+	gint64 end = g_get_monotonic_time() + usec;
+
+	while (g_get_monotonic_time() < end)
+		;
+}
+
+/* What ublkd is busy with between the calls is not for those who call to pay without an end. */
+static void charges_no_more_than_a_call(void)
+{
+	gint64 due;
+
+	turns_set_interval(1);
+	introduce(":8.1", 8000);
+	for (guint i = 0; i < 20; i++) {
+		add(":8.1");
+		work(15000);
+		g_assert_true(do_next(&due));
+	}
+	for (guint i = 0; i < BURST; i++)
+		add(":8.1");
+	do_all(&due);
+	g_assert_cmpint(due, <=, g_get_monotonic_time() + 100000);
+	leave(":8.1");
+}
+
 /* Whoever has many connections has no more turns than who has one. */
 static void takes_turns_by_user(void)
 {
@@ -250,6 +277,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/turns/takes-turns-by-user", takes_turns_by_user);
 	g_test_add_func("/turns/gives-strangers-none", gives_strangers_none);
 	g_test_add_func("/turns/counts-weight", counts_weight);
+	g_test_add_func("/turns/charges-no-more-than-a-call", charges_no_more_than_a_call);
 	g_test_add_func("/turns/forgets", forgets);
 	g_test_add_func("/turns/gives-a-few-at-once", gives_a_few_at_once);
 	return g_test_run();
