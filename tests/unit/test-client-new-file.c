@@ -118,7 +118,10 @@ static void interrupt(int signal, gboolean locked, int terminal)
 	g_assert_cmpint(child, >=, 0);
 	if (child == 0) {
 		struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+		struct sigaction standard = { .sa_handler = SIG_DFL };
 
+		/* the test itself may be run by nohup */
+		sigaction(signal, &standard, NULL);
 		if (terminal >= 0)
 			dup2(terminal, STDERR_FILENO);
 		new_file_create(path, 1 << 20, TRUE, NULL);
