@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bus.h"
 
+#include <string.h>
+
 #include "deadline.h"
 #include "errors.h"
+#include "password-agent.h"
 
 /* Some containers have /run but no link from /var/run to it, where GLib looks. */
 #define OTHER_BUS_SOCKET "/run/dbus/system_bus_socket"
@@ -85,19 +88,43 @@ static void explain_timeout(GError *cause)
 					 seconds);
 }
 
+/* @ask: polkit may ask for a password, and there is no time limit then: a person may be typing. */
+static GVariant *call_once(Bus *bus, gboolean ask, const char *path, const char *interface,
+			   const char *method, GVariant *parameters, const char *reply_type,
+			   GUnixFDList *fds, GUnixFDList **reply_fds, GError **cause)
+{
+	return g_dbus_connection_call_with_unix_fd_list_sync(
+		bus->connection, UBLK_BUS_NAME, path, interface, method, parameters,
+		G_VARIANT_TYPE(reply_type),
+		ask ? G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION : G_DBUS_CALL_FLAGS_NONE,
+		deadline_get_left_ms(ask ? G_MAXINT : BUS_CALL_TIMEOUT_MS), fds, reply_fds, NULL,
+		cause);
+}
+
+/* Whether a password would have made a difference. */
+static gboolean is_for_want_of_asking(const GError *cause)
+{
+	return cause && strstr(cause->message, UBLK_BUS_TEXT_MAY_NOT_ASK);
+}
+
 GVariant *bus_call(Bus *bus, const char *path, const char *interface, const char *method,
 		   GVariant *parameters, const char *reply_type, GUnixFDList *fds,
 		   GUnixFDList **reply_fds, GError **error)
 {
-	GDBusCallFlags flags = bus->ask_password ? G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION
-						 : G_DBUS_CALL_FLAGS_NONE;
+	/* Only who needs a password waits for an agent to start. */
+	gboolean later = bus->ask_password && password_agent_is_wanted();
+	g_autoptr(GVariant) kept = parameters ? g_variant_ref_sink(parameters) : NULL;
 	GError *cause = NULL;
-	GVariant *reply = g_dbus_connection_call_with_unix_fd_list_sync(
-		bus->connection, UBLK_BUS_NAME, path, interface, method, parameters,
-		G_VARIANT_TYPE(reply_type), flags,
-		deadline_get_left_ms(bus->ask_password ? G_MAXINT : BUS_CALL_TIMEOUT_MS), fds,
-		reply_fds, NULL, &cause);
+	GVariant *reply = call_once(bus, bus->ask_password && !later, path, interface, method, kept,
+				    reply_type, fds, reply_fds, &cause);
 
+	if (later && is_for_want_of_asking(cause)) {
+		g_autoptr(PasswordAgent) agent = password_agent_start();
+
+		g_clear_error(&cause);
+		reply = call_once(bus, TRUE, path, interface, method, kept, reply_type, fds,
+				  reply_fds, &cause);
+	}
 	if (cause) {
 		explain_timeout(cause);
 		g_propagate_error(error, cause);

@@ -2,6 +2,7 @@
 #include "authority.h"
 
 #include "daemon.h"
+#include "ublk-dbus.h"
 
 /*
  * polkit is asked by its interface on the bus. Its library looks for it first, with a lock held for
@@ -188,8 +189,12 @@ static void on_checked(GObject *source, GAsyncResult *result, gpointer user_data
 		return;
 	}
 	if (!is_challenge) {
-		reason = g_strdup_printf("polkit does not allow %s to user %u", check->action,
-					 check->uid);
+		reason = check->prompting
+				 ? g_strdup_printf("%s takes an administrator's password, and the "
+						   "one that was given is wrong",
+						   check->action)
+				 : g_strdup_printf("polkit does not allow %s to user %u",
+						   check->action, check->uid);
 		check_end(check, AUTHORITY_NO, reason);
 		return;
 	}
@@ -210,7 +215,7 @@ static void on_checked(GObject *source, GAsyncResult *result, gpointer user_data
 		return;
 	}
 	reason = g_strdup_printf("%s takes an administrator's password%s", check->action,
-				 !check->interactive ? ", which this call does not allow to ask for"
+				 !check->interactive ? ", " UBLK_BUS_TEXT_MAY_NOT_ASK
 				 : check->prompting
 					 ? ", and none was given"
 					 : "; too many password dialogs are open already");

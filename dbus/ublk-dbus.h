@@ -26,6 +26,9 @@
 #define UBLK_BUS_ERROR_ACCESS_DENIED    "org.freedesktop.DBus.Error.AccessDenied"
 #define UBLK_BUS_ERROR_INTERACTIVE      "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"
 
+/* In the message of an error: the same call would be answered otherwise if it let polkit ask. */
+#define UBLK_BUS_TEXT_MAY_NOT_ASK "which this call does not allow to ask for"
+
 /* polkit's actions. */
 #define UBLK_ACTION_CREATE        "org.ublk1.create"
 #define UBLK_ACTION_CREATE_BEYOND "org.ublk1.create-beyond-limits"
