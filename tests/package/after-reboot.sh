@@ -3,6 +3,8 @@
 # After a reboot the packages are as good as before. With a device there they are removed and purged, and leave nothing.
 . /src/tests/package/lib.sh
 
+assert_kept_devices
+forget_devices
 ls /dev/ublkb* 2> /dev/null && fail "a device has outlived a reboot"
 use_as_alice
 apt-get -q -y remove ublkd ublk-client ublk-server

@@ -28,4 +28,5 @@ use_as_alice
 before=$(systemctl show -p MainPID --value ublkd)
 dpkg -i /src/build/ublkd_*.deb
 wait_until 60 sh -c "[ \"\$(systemctl show -p MainPID --value ublkd)\" != $before ]" || fail "ublkd was not restarted"
+keep_devices
 assert_eq "$(as alice ublk-client info --json work | jq -r '.devices[].state')" live "the device's state after an upgrade"
