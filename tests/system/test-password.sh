@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# kernel: 6.12
 # Who may make a device with an administrator's password, and has no desktop that could ask, is asked at the terminal of a session like
 # ssh's, by an agent that goes when it is done. A wrong password and --no-ask-password are refusals.
 . "$(dirname "$0")/devices.sh"
