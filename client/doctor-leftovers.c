@@ -12,6 +12,7 @@
 
 #include "config.h"
 #include "device.h"
+#include "device-use.h"
 #include "output.h"
 
 #define CHAR_CLASS "/sys/class/ublk-char"
@@ -52,24 +53,60 @@ static gboolean get_owner(const Doctor *doctor, guint32 id, uid_t *owner)
 	return TRUE;
 }
 
+/* ublkd, started anew, takes it over by this file; it tries for as long as that takes. */
+static gboolean has_state(const Doctor *doctor, guint32 id)
+{
+	g_autofree char *path = g_strdup_printf("%s" STATE "/%u", doctor->root, id);
+
+	return g_file_test(path, G_FILE_TEST_EXISTS);
+}
+
+/* There is a disk only where somebody serves it. */
+static gboolean is_served(const Doctor *doctor, guint32 id)
+{
+	g_autofree char *path = g_strdup_printf("%s/sys/block/ublkb%u", doctor->root, id);
+
+	return g_file_test(path, G_FILE_TEST_EXISTS);
+}
+
+/* Only what is of no use to anybody may go without a person's word. */
+static void add_orphan(Doctor *doctor, guint32 id, const char *user)
+{
+	g_autofree char *command = g_strdup_printf("%s delete ublkc%u", UBLK_OWNER_PATH, id);
+	g_autofree char *forced = g_strdup_printf("ask %s; if nobody needs it: %s delete ublkc%u "
+						  "--force",
+						  user, UBLK_OWNER_PATH, id);
+	g_autofree char *use = device_use_describe(doctor->root, id);
+
+	if (has_state(doctor, id))
+		doctor_add(doctor, FINDING_BAD, "leftover", "journalctl -u ublkd",
+			   "ublkd has not taken over device %u of user %s yet", id, user);
+	else if (use || is_served(doctor, id))
+		doctor_add(doctor, FINDING_BAD, "leftover", use ? use : forced,
+			   "the kernel has device %u of user %s, which is %s, and ublkd knows "
+			   "nothing of it: it may be another program's",
+			   id, user, use ? "in use" : "served");
+	else
+		doctor_add(doctor, FINDING_BAD, "leftover", command,
+			   "the kernel has device %u of user %s, and ublkd knows nothing of it", id,
+			   user)
+			->cleans = TRUE;
+}
+
 /* @ids: of the kernel's devices, from before ublkd was asked: a newer one is no orphan. */
 static void check_devices(Doctor *doctor, GArray *ids)
 {
 	for (guint i = 0; i < ids->len; i++) {
 		guint32 id = g_array_index(ids, guint32, i);
-		g_autofree char *remedy = NULL, *user = NULL;
+		g_autofree char *user = NULL;
 		uid_t owner;
 
 		/* Root's are other programs', and one that has gone meanwhile is in order. */
 		if (is_known(doctor, id) || !is_in_kernel(doctor, id) ||
 		    !get_owner(doctor, id, &owner) || owner == 0)
 			continue;
-		remedy = g_strdup_printf("%s delete ublkc%u", UBLK_OWNER_PATH, id);
 		user = output_format_user(owner);
-		doctor_add(doctor, FINDING_BAD, "leftover", remedy,
-			   "the kernel has device %u of user %s, and ublkd knows nothing of it", id,
-			   user)
-			->cleans = TRUE;
+		add_orphan(doctor, id, user);
 	}
 }
 

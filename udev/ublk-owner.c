@@ -26,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -183,11 +184,23 @@ static int seize(const char *node, enum ublk_node kind, uint32_t dev_id, const c
 	return EXIT_SUCCESS;
 }
 
+/* In doubt, as with a pid that is none: yes. */
+static bool is_served(const struct ublksrv_ctrl_dev_info *info)
+{
+	cleanup_fd int server = -1;
+
+	if (info->state != UBLK_S_DEV_LIVE)
+		return false;
+	server = pidfd_open(info->ublksrv_pid, 0);
+	return server >= 0 || errno != ESRCH;
+}
+
 /*
  * Take away a user's device that ublkd has lost: for an administrator, whom `ublk-client doctor`
- * tells to. Whoever has the character device open is waited for, within the deadline.
+ * tells to. One that is served is not lost to everybody: unless `force`, it is refused. Whoever has
+ * the character device open is waited for, within the deadline.
  */
-static int delete_device(const char *node, uint32_t dev_id)
+static int delete_device(const char *node, uint32_t dev_id, bool force)
 {
 	struct ublk_control *ctl = NULL;
 	struct ublksrv_ctrl_dev_info info = { 0 };
@@ -199,6 +212,13 @@ static int delete_device(const char *node, uint32_t dev_id)
 	/* Those that root added are another program's. */
 	if (r >= 0 && !(info.flags & UBLK_F_UNPRIVILEGED_DEV))
 		r = -EPERM;
+	if (r >= 0 && !force && is_served(&info)) {
+		fprintf(stderr,
+			"ublk-owner: %s: process %" PRId32 " serves it; --force deletes it\n", node,
+			info.ublksrv_pid);
+		ublk_control_close(ctl);
+		return EXIT_FAILURE;
+	}
 	if (r >= 0)
 		r = ublk_control_stop_dev(ctl, dev_id);
 	if (r >= 0)
@@ -224,10 +244,12 @@ int main(int argc, char **argv)
 {
 	enum ublk_node kind;
 	uint32_t dev_id;
+	bool force = argc == 4 && !strcmp(argv[1], "delete") && !strcmp(argv[3], "--force");
 
-	if (argc < 3 || argc != (strcmp(argv[1], "seize") ? 3 : 4) ||
+	if (argc < 3 || argc != (force || !strcmp(argv[1], "seize") ? 4 : 3) ||
 	    parse_node(argv[2], &kind, &dev_id) < 0) {
-		fprintf(stderr, "usage: ublk-owner describe|claim|delete ublkcN|ublkbN\n"
+		fprintf(stderr, "usage: ublk-owner describe|claim ublkcN|ublkbN\n"
+				"       ublk-owner delete ublkcN|ublkbN [--force]\n"
 				"       ublk-owner seize ublkcN|ublkbN COOKIE\n");
 		return 2;
 	}
@@ -237,7 +259,7 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[1], "claim"))
 		return claim(argv[2], kind, dev_id);
 	if (!strcmp(argv[1], "delete"))
-		return delete_device(argv[2], dev_id);
+		return delete_device(argv[2], dev_id, force);
 	if (!strcmp(argv[1], "seize"))
 		return seize(argv[2], kind, dev_id, argv[3]);
 	fprintf(stderr, "ublk-owner: no such verb: %s\n", argv[1]);

@@ -51,18 +51,26 @@ systemctl unmask --runtime --quiet ublkd
 answer=$(expect_fail as alice unshare --map-root-user --mount sh -c 'mount -t tmpfs none /run && ublk-client doctor')
 grep -q '^bad   bus .*cannot reach' <<< "$answer" || fail "without a bus: $answer"
 
-# ublkd loses a device: its owner's server serves on, and nobody could delete it.
+# ublkd loses a device: its owner's server serves on, and nobody could delete it. --clean does not: it may be another program's.
 n=$(add_device alice null "{'size': <uint64 1048576>}")
 systemctl stop ublkd
 rm "/run/ublkd/devices/$n"
 touch /run/ublkd/devices/4000
 ln -s ../../ublkb4000 /dev/disk/by-ublk/1000-gone
 systemctl start ublkd
-assert_bad alice leftover "device $n of user alice" "ublk-owner delete ublkc$n"
+assert_bad alice leftover "device $n of user alice, which is served" "ublk-owner delete ublkc$n --force"
 assert_bad root leftover 'leads to no device' '^rm '
 answer=$(expect_fail as alice ublk-client doctor --clean)
 grep -q "root's to remove" <<< "$answer" || fail "alice's --clean says '$answer'"
-ublk-client doctor --clean
+answer=$(expect_fail ublk-client doctor --clean)
+grep -q "device $n of user alice, which is served" <<< "$answer" || fail "root's --clean says '$answer'"
+[ ! -e /run/ublkd/devices/4000 ] && [ ! -L /dev/disk/by-ublk/1000-gone ] || fail "--clean leaves what nobody needs"
+[ -b "/dev/ublkb$n" ] || fail "--clean deletes a device that is served"
+owner=/usr/lib/udev/ublk-owner
+answer=$(expect_fail "$owner" delete "ublkc$n")
+grep -q 'serves it; --force' <<< "$answer" || fail "ublk-owner delete says '$answer'"
+"$owner" delete "ublkc$n" --force
 assert_gone "$n"
+ublk-client doctor --clean
 assert_nothing_left
 assert_well root

@@ -131,6 +131,17 @@ static Doctor *find_leftovers(const guint32 *known, guint n_known)
 	return doctor;
 }
 
+/* The first finding, and no command of --clean. */
+static void assert_uncleaned(const Doctor *doctor, const char *text, const char *remedy)
+{
+	const Finding *finding = doctor->findings->pdata[0];
+
+	g_assert_cmpint(finding->level, ==, FINDING_BAD);
+	g_assert_nonnull(strstr(finding->text, text));
+	g_assert_nonnull(strstr(finding->remedy, remedy));
+	g_assert_false(finding->cleans);
+}
+
 static void test_leftovers(void)
 {
 	const guint32 all[] = { 3, 7 };
@@ -161,6 +172,29 @@ static void test_leftovers(void)
 		g_assert_cmpuint(doctor->findings->len, ==, 1);
 		assert_found(doctor, FINDING_BAD, "ublkd knows nothing of it",
 			     UBLK_OWNER_PATH " delete ublkc7");
+	}
+	/* It may be somebody's, by what else there is of it: then a person has to say so. */
+	write_file("sys/block/ublkb7/dev", "259:7\n");
+	{
+		g_autoptr(Doctor) doctor = find_leftovers(all, 1);
+
+		g_assert_cmpuint(doctor->findings->len, ==, 1);
+		assert_uncleaned(doctor, "which is served",
+				 UBLK_OWNER_PATH " delete ublkc7 --force");
+	}
+	write_file("proc/self/mountinfo", "90 24 259:7 / /mnt rw - ext4 /dev/ublkb7 rw\n");
+	{
+		g_autoptr(Doctor) doctor = find_leftovers(all, 1);
+
+		g_assert_cmpuint(doctor->findings->len, ==, 1);
+		assert_uncleaned(doctor, "which is in use", "/dev/ublkb7 is mounted at /mnt");
+	}
+	write_file("run/ublkd/devices/7", "");
+	{
+		g_autoptr(Doctor) doctor = find_leftovers(all, 1);
+
+		g_assert_cmpuint(doctor->findings->len, ==, 1);
+		assert_uncleaned(doctor, "has not taken over device 7", "journalctl -u ublkd");
 	}
 	write_file("run/ublkd/devices/9", "");
 	remove_file("dev/ublkb3");
