@@ -54,3 +54,6 @@ void doctor_check_service(Doctor *doctor);
 
 /* What there is though nobody needs it any more. */
 void doctor_check_leftovers(Doctor *doctor);
+
+/* Remove it, as root, by the commands that were found for it. One that fails says so itself. */
+gboolean doctor_clean(const Doctor *doctor, GError **error);

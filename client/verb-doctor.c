@@ -86,31 +86,6 @@ static Doctor *examine(const char *release)
 	return doctor;
 }
 
-/* Remove the leftovers by the commands that are shown for them. */
-static gboolean clean(const Doctor *doctor, GError **error)
-{
-	for (guint i = 0; i < doctor->findings->len; i++) {
-		const Finding *finding = doctor->findings->pdata[i];
-		g_auto(GStrv) argv = NULL;
-		int status;
-
-		if (!finding->cleans)
-			continue;
-		if (geteuid() != 0) {
-			g_set_error(error, CLIENT_ERROR, EXIT_CODE_NOT_AUTHORIZED,
-				    "leftovers are root's to remove: sudo ublk-client doctor "
-				    "--clean");
-			return FALSE;
-		}
-		g_printerr("%s\n", finding->remedy);
-		if (!g_shell_parse_argv(finding->remedy, NULL, &argv, error) ||
-		    !g_spawn_sync(NULL, argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL,
-				  &status, error))
-			return FALSE;
-	}
-	return TRUE;
-}
-
 static gboolean is_well(const Doctor *doctor)
 {
 	for (guint i = 0; i < doctor->findings->len; i++) {
@@ -139,7 +114,7 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 	uname(&kernel);
 	doctor = examine(kernel.release);
 	if (cleaning) {
-		if (!clean(doctor, error))
+		if (!doctor_clean(doctor, error))
 			return EXIT_CODE_FAILURE;
 		g_clear_pointer(&doctor, doctor_free);
 		doctor = examine(kernel.release);

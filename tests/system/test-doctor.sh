@@ -71,6 +71,6 @@ answer=$(expect_fail "$owner" delete "ublkc$n")
 grep -q 'serves it; --force' <<< "$answer" || fail "ublk-owner delete says '$answer'"
 "$owner" delete "ublkc$n" --force
 assert_gone "$n"
-ublk-client doctor --clean
+ublk-client doctor --clean --json | jq -e '.findings | length > 0' > /dev/null || fail "--clean --json prints something else, too"
 assert_nothing_left
 assert_well root

@@ -6,6 +6,7 @@
 
 #include "config.h"
 #include "doctor.h"
+#include "errors.h"
 
 #define RELEASE "6.12.1"
 
@@ -219,6 +220,68 @@ static void test_leftovers(void)
 	tear_down();
 }
 
+/* @stays: of the links, one that leads to a device by the time that --clean comes to it. */
+static void test_clean(void)
+{
+	g_autofree char *goes = NULL, *stays = NULL;
+	g_autoptr(Doctor) doctor = NULL;
+	g_autoptr(GError) error = NULL;
+
+	set_up();
+	goes = make_path("dev/disk/by-ublk/1000-goes");
+	stays = make_path("dev/disk/by-ublk/1000-stays");
+	g_assert_cmpint(symlink("../../ublkb3", goes), ==, 0);
+	g_assert_cmpint(symlink("../../ublkb7", stays), ==, 0);
+	doctor = doctor_new(root, RELEASE, FALSE);
+	doctor_check_leftovers(doctor);
+	g_assert_cmpuint(doctor->findings->len, ==, 2);
+	write_file("dev/ublkb7", "");
+	if (geteuid() == 0) {
+		g_assert_true(doctor_clean(doctor, &error));
+		g_assert_no_error(error);
+	} else {
+		g_assert_false(doctor_clean(doctor, &error));
+		g_assert_error(error, CLIENT_ERROR, EXIT_CODE_NOT_AUTHORIZED);
+	}
+	g_assert_true(g_file_test(stays, G_FILE_TEST_IS_SYMLINK));
+	g_assert_true(g_file_test(goes, G_FILE_TEST_IS_SYMLINK) == (geteuid() != 0));
+	tear_down();
+}
+
+/* A command that fails is told, and what it prints comes nowhere between the findings. */
+static void test_clean_fails(void)
+{
+	g_autofree char *link = NULL, *rm = NULL, *bin = NULL, *path = NULL;
+
+	if (geteuid() != 0) {
+		g_test_skip("leftovers are root's to remove");
+		return;
+	}
+	if (!g_test_subprocess()) {
+		g_test_trap_subprocess(NULL, 0, G_TEST_SUBPROCESS_DEFAULT);
+		g_test_trap_assert_passed();
+		g_test_trap_assert_stderr("*rm -- *rm failed: *5*");
+		g_test_trap_assert_stdout_unmatched("*from rm*");
+		return;
+	}
+	set_up();
+	link = make_path("dev/disk/by-ublk/1000-gone");
+	g_assert_cmpint(symlink("../../ublkb3", link), ==, 0);
+	write_file("bin/rm", "#!/bin/sh\necho from rm\nexit 5\n");
+	rm = make_path("bin/rm");
+	bin = g_path_get_dirname(rm);
+	path = g_strconcat(bin, ":", g_getenv("PATH"), NULL);
+	g_setenv("PATH", path, TRUE);
+	{
+		g_autoptr(Doctor) doctor = doctor_new(root, RELEASE, FALSE);
+
+		doctor_check_leftovers(doctor);
+		g_assert_true(doctor_clean(doctor, NULL));
+	}
+	g_assert_cmpint(g_unlink(rm), ==, 0);
+	tear_down();
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -226,5 +289,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/client/doctor/uring", test_uring);
 	g_test_add_func("/client/doctor/udev", test_udev);
 	g_test_add_func("/client/doctor/leftovers", test_leftovers);
+	g_test_add_func("/client/doctor/clean", test_clean);
+	g_test_add_func("/client/doctor/clean-fails", test_clean_fails);
 	return g_test_run();
 }
