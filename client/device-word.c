@@ -31,6 +31,18 @@ static gboolean parse_node_name(const char *name, guint32 *id)
 	       parse_u32(name + strlen("ublkb"), id);
 }
 
+static gboolean parse_number_word(const char *word, guint32 *id)
+{
+	return parse_u32(word, id) || parse_node_name(word, id);
+}
+
+gboolean device_word_is_number(const char *word)
+{
+	guint32 id;
+
+	return parse_number_word(word, &id);
+}
+
 /* A node, whatever its name: in a container /dev/ublkb7 may be called /dev/xvda. */
 static gboolean get_id_of_node(const char *path, guint32 *id)
 {
@@ -181,7 +193,7 @@ Device *device_word_find(GPtrArray *devices, const char *word, guint32 own_uid, 
 	if (strchr(word, '/')) {
 		by_number = find_path(devices, word);
 	} else {
-		if (parse_u32(word, &id) || parse_node_name(word, &id))
+		if (parse_number_word(word, &id))
 			by_number = find_id(devices, id);
 		by_name = find_name(devices, own_uid, word);
 	}

@@ -21,6 +21,10 @@
  */
 Device *device_word_find(GPtrArray *devices, const char *word, guint32 own_uid, GError **error);
 
+/* Whether a device's number is said by it: "7", "ublkb7", "ublkc7". A device may be called so, too.
+ */
+gboolean device_word_is_number(const char *word);
+
 /*
  * Whether one of @words (ended by NULL) may mean the device; without any words, whether it is the
  * user's, or anybody's where @everybody.

@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "device-word.h"
 #include "errors.h"
+#include "ublk-dbus.h"
 
 #define SUFFIX ".conf"
 
@@ -19,10 +21,43 @@ char *kept_get_path(const char *name)
 			      : g_build_filename(g_get_user_config_dir(), "ublk", file, NULL);
 }
 
-/* What ublkd takes for a name is none that leads to another folder. */
+/* As ublkd has it: what it takes for a name leads to no other folder. */
 static gboolean is_name(const char *name)
 {
-	return *name && *name != '.' && !strchr(name, '/');
+	gsize length = strlen(name);
+
+	return length <= UBLK_NAME_MAX && g_ascii_isalnum(*name) &&
+	       strspn(name, UBLK_NAME_CHARACTERS) == length;
+}
+
+gboolean kept_check(const char *name, const MakeOptions *options, GError **error)
+{
+	g_autofree char *lines = make_options_build_lines(options, error);
+	g_autofree char *path = NULL;
+
+	if (!lines)
+		return FALSE;
+	if (!is_name(name)) {
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE,
+			    "--keep: a name has 1 to %d letters, digits, dots, underscores and "
+			    "dashes, and begins with a letter or digit; “%s” is none",
+			    UBLK_NAME_MAX, name);
+		return FALSE;
+	}
+	/* When the unit is stopped, or by hand, `del` could be told to delete another one. */
+	if (device_word_is_number(name)) {
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE,
+			    "--keep: “%s” is a device's number, too: choose another name", name);
+		return FALSE;
+	}
+	path = kept_get_path(name);
+	if (g_file_test(path, G_FILE_TEST_EXISTS)) {
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_BUSY,
+			    "%s is kept already, by %s: `ublk-client del %s` forgets it", name,
+			    path, name);
+		return FALSE;
+	}
+	return TRUE;
 }
 
 gboolean kept_write(const char *name, const MakeOptions *options, GError **error)
@@ -34,12 +69,6 @@ gboolean kept_write(const char *name, const MakeOptions *options, GError **error
 
 	if (!lines)
 		return FALSE;
-	if (g_file_test(path, G_FILE_TEST_EXISTS)) {
-		g_set_error(error, CLIENT_ERROR, EXIT_CODE_BUSY,
-			    "%s is kept already, by %s: `ublk-client del %s` forgets it", name,
-			    path, name);
-		return FALSE;
-	}
 	text = g_strconcat("# Options of `ublk-client add`; `ublk-client del ", name,
 			   "` removes this file.\n", lines, NULL);
 	if (g_mkdir_with_parents(folder, 0755) < 0) {

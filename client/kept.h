@@ -11,7 +11,13 @@
 /* The file of the caller's device of that name, whether it is there or not. Free with g_free(). */
 char *kept_get_path(const char *name);
 
-/* Have it come back. Refused where it does already. */
+/*
+ * Whether it may be kept: by a name that means no other device, and that nothing is kept by. To be
+ * asked before there is a device.
+ */
+gboolean kept_check(const char *name, const MakeOptions *options, GError **error);
+
+/* Have it come back. */
 gboolean kept_write(const char *name, const MakeOptions *options, GError **error);
 
 /* What is wanted of it, the name included, as options of @verb. */

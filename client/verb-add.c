@@ -82,7 +82,8 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 
 	if (!verbs_parse_two(verb, make_options_get_entries(), common, options, &argc, &argv,
 			     error) ||
-	    !prepare(verb, options, keep, kept, error) || !make_options_check(options, error))
+	    !prepare(verb, options, keep, kept, error) || !make_options_check(options, error) ||
+	    (keep && !kept_check(make_options_get_name(options), options, error)))
 		return EXIT_CODE_USAGE;
 	bus = bus_connect(ask_password, error);
 	if (!bus)

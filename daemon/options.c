@@ -68,8 +68,7 @@ gboolean options_valid_name(const char *name)
 
 	if (len == 0 || len > UBLK_NAME_MAX || !g_ascii_isalnum(name[0]))
 		return FALSE;
-	return strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") ==
-	       len;
+	return strspn(name, UBLK_NAME_CHARACTERS) == len;
 }
 
 void options_free(Options *options)

@@ -91,5 +91,6 @@
 #define UBLK_OPT_MEMORY "memory"
 #define UBLK_OPT_INDEX  "index"
 
-/* Names of devices: 1 to this many of [A-Za-z0-9._-], the first a letter or a digit. */
-#define UBLK_NAME_MAX 64
+/* Names of devices: 1 to this many of these, the first a letter or a digit. */
+#define UBLK_NAME_MAX        64
+#define UBLK_NAME_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"

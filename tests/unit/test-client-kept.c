@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Devices that come back (client/kept.h), as an ordinary user: root's files are the machine's. */
+#include <glib/gstdio.h>
+#include <grp.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mock-ublkd.h"
+
+#define NOBODY 65534
+
+static char *config, *folder, *work;
+
+static gboolean exists(const char *path)
+{
+	return g_file_test(path, G_FILE_TEST_EXISTS);
+}
+
+static void set_up(void)
+{
+	mock_up();
+	mock_remove_device(0);
+}
+
+static void tear_down(void)
+{
+	g_assert_false(exists(folder));
+	mock_down();
+}
+
+static void assert_status(const char *line, int status, const char *out)
+{
+	auto_client_result result = client_run(line);
+
+	g_assert_cmpint(result.status, ==, status);
+	g_assert_cmpstr(result.out, ==, out);
+}
+
+static void test_keep(void)
+{
+	set_up();
+	assert_status("add -t null --size 1M --name work --keep", 0, "/dev/ublkb4\n");
+	g_assert_true(exists(work));
+	/* Nothing is asked of ublkd that could be undone only. */
+	g_string_truncate(mock.calls, 0);
+	assert_status("add -t null --size 2M --name work --keep", 5, "");
+	g_assert_cmpstr(mock.calls->str, ==, "");
+	assert_status("del work", 0, "");
+	tear_down();
+}
+
+/* Names that lead to another file, or by which another device is deleted. */
+static void test_names(void)
+{
+	static const char *const names[] = { "",  "a/b",    "../x",   "a\nb", ".a", "-a",
+					     "7", "ublkb7", "ublkc7", "a b",  "ü" };
+	g_autofree char *longest = g_strnfill(UBLK_NAME_MAX, 'a');
+	g_autofree char *forget = g_strconcat("del ", longest, NULL);
+	g_autofree char *longer =
+		g_strconcat("add -t null --size 1M --keep --name ", longest, "a", NULL);
+
+	set_up();
+	for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
+		g_autofree char *quoted = g_shell_quote(names[i]);
+		g_autofree char *line =
+			g_strconcat("add -t null --size 1M --keep --name=", quoted, NULL);
+
+		assert_status(line, 2, "");
+	}
+	assert_status(longer, 2, "");
+	g_assert_cmpstr(mock.calls->str, ==, "");
+	g_assert_false(exists(folder));
+	longer[strlen(longer) - 1] = '\0';
+	assert_status(longer, 0, "/dev/ublkb4\n");
+	assert_status(forget, 0, "");
+	tear_down();
+}
+
+/* What the units run when they stop: such files may be written by hand. */
+static void test_number_as_name(void)
+{
+	g_autofree char *line = g_strdup_printf("del --no-forget %u/7", getuid());
+
+	set_up();
+	mock_add_device(5, "7", getuid());
+	mock_add_device(7, "other", getuid());
+	assert_status(line, 0, "");
+	g_assert_cmpstr(mock.calls->str, ==, "Delete " UBLK_BUS_DEVICES "/5\n");
+	tear_down();
+}
+
+static void add_tests(void)
+{
+	g_test_add_func("/client/kept/keep", test_keep);
+	g_test_add_func("/client/kept/names", test_names);
+	g_test_add_func("/client/kept/number-as-name", test_number_as_name);
+}
+
+int main(int argc, char **argv)
+{
+	int status;
+
+	if (getuid() == 0)
+		g_assert_no_errno(setgroups(0, NULL) | setgid(NOBODY) | setuid(NOBODY));
+	if (access(g_getenv("UBLK_CLIENT"), X_OK) < 0) {
+		g_print("1..0 # SKIP only root may run what was built\n");
+		return 0;
+	}
+	config = g_dir_make_tmp("ublk-kept-XXXXXX", NULL);
+	folder = g_build_filename(config, "ublk", NULL);
+	work = g_build_filename(folder, "work.conf", NULL);
+	g_setenv("XDG_CONFIG_HOME", config, TRUE);
+	status = mock_main(argc, argv, add_tests);
+	g_rmdir(config);
+	g_free(config);
+	g_free(folder);
+	g_free(work);
+	return status;
+}
