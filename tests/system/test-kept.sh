@@ -25,6 +25,7 @@ as_session alice bash -euc '
 	systemctl --user start ublk@work
 	ublk-client info --json work | jq -e ".devices[0] | .queues == 2 and .read_only and .state == \"live\"" > /dev/null
 	ublk-client add --kept work
+	[ "$(systemctl --user show -P TimeoutStartUSec ublk@work)" = 3min ]
 	systemctl --user stop ublk@work
 	! ublk-client info work 2> /dev/null
 	systemctl --user start ublk@work
