@@ -89,13 +89,13 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 	if (!bus)
 		return EXIT_CODE_FAILURE;
 	node = kept ? find_present(bus, kept) : NULL;
-	if (!node && keep && !kept_write(make_options_get_name(options), options, error))
-		return EXIT_CODE_FAILURE;
 	if (!node)
 		node = make_device(bus, options, error);
-	if (!node) {
-		if (keep)
-			kept_forget(make_options_get_name(options), NULL);
+	if (!node)
+		return EXIT_CODE_FAILURE;
+	/* Not before: what ends us while we wait must leave nothing behind. */
+	if (keep && !kept_write(make_options_get_name(options), options, error)) {
+		g_prefix_error(error, "%s is there, but will not come back: ", node);
 		return EXIT_CODE_FAILURE;
 	}
 	printf("%s\n", node);

@@ -2,6 +2,7 @@
 /* Devices that come back (client/kept.h), as an ordinary user: root's files are the machine's. */
 #include <glib/gstdio.h>
 #include <grp.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -89,11 +90,51 @@ static void test_number_as_name(void)
 	tear_down();
 }
 
+/* The device that could not be made, or nobody knows of, does not come back. */
+static void test_not_made(void)
+{
+	set_up();
+	mock.error = UBLK_BUS_ERROR_LIMIT_EXCEEDED;
+	assert_status("add -t null --size 1M --name work --keep", 5, "");
+	g_assert_false(exists(folder));
+	mock.silent = TRUE;
+	g_string_truncate(mock.calls, 0);
+	{
+		g_autoptr(GSubprocess)
+			client = client_start("add -t null --size 1M --name work --keep");
+		auto_client_result result = { 0 };
+
+		while (!mock.calls->len)
+			g_main_context_iteration(NULL, TRUE);
+		g_subprocess_send_signal(client, SIGINT);
+		result = client_end(client);
+		g_assert_cmpint(result.status, ==, -SIGINT);
+	}
+	tear_down();
+}
+
+/* It is there all the same, and that is said. */
+static void test_not_kept(void)
+{
+	auto_client_result result = { 0 };
+
+	set_up();
+	g_assert_true(g_file_set_contents(folder, "a file in its place", -1, NULL));
+	result = client_run("add -t null --size 1M --name work --keep");
+	g_assert_cmpint(result.status, ==, 1);
+	g_assert_cmpstr(result.out, ==, "");
+	g_assert_nonnull(strstr(result.err, "/dev/ublkb4 is there, but will not come back: "));
+	g_assert_cmpint(g_unlink(folder), ==, 0);
+	tear_down();
+}
+
 static void add_tests(void)
 {
 	g_test_add_func("/client/kept/keep", test_keep);
 	g_test_add_func("/client/kept/names", test_names);
 	g_test_add_func("/client/kept/number-as-name", test_number_as_name);
+	g_test_add_func("/client/kept/not-made", test_not_made);
+	g_test_add_func("/client/kept/not-kept", test_not_kept);
 }
 
 int main(int argc, char **argv)
