@@ -40,7 +40,8 @@ static char *find_present(Bus *bus, const char *name)
 	for (guint i = 0; devices && bus_get_uid(bus, &uid, NULL) && i < devices->len; i++) {
 		const Device *device = devices->pdata[i];
 
-		if (device->owner_uid == uid && g_str_equal(device->name, name))
+		if (device->owner_uid == uid && g_str_equal(device->name, name) &&
+		    g_str_equal(device->state, UBLK_STATE_LIVE))
 			return g_strdup(device->block_device);
 	}
 	return NULL;

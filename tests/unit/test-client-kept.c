@@ -128,11 +128,27 @@ static void test_not_kept(void)
 	tear_down();
 }
 
+/* One that is on its way out is not there: ublkd says whether it can be made. */
+static void test_present(void)
+{
+	set_up();
+	g_assert_cmpint(g_mkdir(folder, 0700), ==, 0);
+	g_assert_true(g_file_set_contents(work, "target=null\nsize=1048576\n", -1, NULL));
+	mock_add_device(0, "work", getuid());
+	assert_status("add --kept work", 0, "/dev/ublkb0\n");
+	g_assert_cmpstr(mock.calls->str, ==, "");
+	mock_set_state(0, UBLK_STATE_STOPPING);
+	assert_status("add --kept work", 0, "/dev/ublkb4\n");
+	assert_status("del work", 0, "");
+	tear_down();
+}
+
 static void add_tests(void)
 {
 	g_test_add_func("/client/kept/keep", test_keep);
 	g_test_add_func("/client/kept/names", test_names);
 	g_test_add_func("/client/kept/number-as-name", test_number_as_name);
+	g_test_add_func("/client/kept/present", test_present);
 	g_test_add_func("/client/kept/not-made", test_not_made);
 	g_test_add_func("/client/kept/not-kept", test_not_kept);
 }
