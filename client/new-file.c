@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,6 +22,9 @@
 
 struct new_file {
 	char *path;
+	const char *name; /* the end of it: in folder */
+	/* What the path leads to may change: this is where the file is. */
+	int folder;
 	int fd;
 };
 
@@ -33,7 +38,8 @@ static gboolean is_in_place(const NewFile *file)
 {
 	struct stat ours, there;
 
-	return fstat(file->fd, &ours) == 0 && lstat(file->path, &there) == 0 &&
+	return fstat(file->fd, &ours) == 0 &&
+	       fstatat(file->folder, file->name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
 	       ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
 }
 
@@ -44,7 +50,7 @@ static void on_fatal_signal(int signal)
 	NewFile *file = pending;
 
 	if (file && !backing_file_is_locked(file->fd) && is_in_place(file))
-		unlink(file->path);
+		unlinkat(file->folder, file->name, 0);
 	raise(signal);
 }
 
@@ -142,14 +148,60 @@ static gboolean reserve(const NewFile *file, guint64 size, GError **error)
 	return TRUE;
 }
 
+/* The group that a user has alone, for whose sake the user's folders may be writable for groups. */
+static gboolean is_own_group(gid_t gid)
+{
+	const struct passwd *user = output_is_namespaced() ? NULL : getpwuid(geteuid());
+	const struct group *group = user && gid == user->pw_gid ? getgrgid(gid) : NULL;
+
+	return group && g_str_equal(group->gr_name, user->pw_name) && !group->gr_mem[0];
+}
+
+/* Whether nobody but the caller can give a name in it to another file. */
+static gboolean is_private(const struct stat *folder)
+{
+	if (folder->st_uid != geteuid() && folder->st_uid != 0)
+		return FALSE;
+	if (folder->st_mode & S_ISVTX)
+		return TRUE;
+	return !(folder->st_mode & S_IWOTH) &&
+	       (!(folder->st_mode & S_IWGRP) || is_own_group(folder->st_gid));
+}
+
+/* The server is given the path, and opens whatever is there by then, with the caller's rights. */
+static gboolean open_folder(NewFile *file, GError **error)
+{
+	const char *slash = strrchr(file->path, '/');
+	g_autofree char *folder = slash ? g_strndup(file->path, slash - file->path + 1)
+					: g_strdup(".");
+	struct stat st;
+
+	file->name = slash ? slash + 1 : file->path;
+	file->folder = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (file->folder < 0 || fstat(file->folder, &st) < 0)
+		return fail_errno(file, errno, error);
+	if (!is_private(&st)) {
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE,
+			    "--create: others may put another file in its place in %s; choose a "
+			    "directory that only you can write in, or `chmod go-w` this one if it "
+			    "is yours",
+			    folder);
+		return FALSE;
+	}
+	return TRUE;
+}
+
 NewFile *new_file_create(const char *path, guint64 size, gboolean preallocate, GError **error)
 {
 	g_autoptr(NewFile) file = g_new0(NewFile, 1);
 
 	file->path = g_strdup(path);
-	file->fd = -1;
+	file->folder = file->fd = -1;
+	if (!open_folder(file, error))
+		return NULL;
 	catch_signals(file);
-	file->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
+	file->fd = openat(file->folder, file->name,
+			  O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
 	if (file->fd < 0 && errno == EEXIST) {
 		g_set_error(error, CLIENT_ERROR, EXIT_CODE_BUSY,
 			    "%s exists already: leave --create out to use it as it is, or choose "
@@ -185,7 +237,7 @@ void new_file_keep(NewFile *file)
 
 void new_file_remove(NewFile *file)
 {
-	if (file->fd >= 0 && is_in_place(file) && unlink(file->path) < 0)
+	if (file->fd >= 0 && is_in_place(file) && unlinkat(file->folder, file->name, 0) < 0)
 		g_printerr("%s stays: %s\n", file->path, g_strerror(errno));
 	new_file_keep(file);
 }
@@ -200,6 +252,8 @@ void new_file_free(NewFile *file)
 		new_file_remove(file);
 	}
 	new_file_keep(file);
+	if (file->folder >= 0)
+		close(file->folder);
 	g_free(file->path);
 	g_free(file);
 }

@@ -10,7 +10,8 @@
 typedef struct new_file NewFile;
 
 /*
- * Make it, @size bytes large and for its owner alone; never touches what exists. It is one hole,
+ * Make it, @size bytes large and for its owner alone; never touches what exists. Refused where
+ * somebody else could put another file there before the server opens it. It is one hole,
  * unless @preallocate wants its room on the disk reserved, which may take a while: a bar is shown.
  */
 NewFile *new_file_create(const char *path, guint64 size, gboolean preallocate, GError **error);

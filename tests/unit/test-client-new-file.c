@@ -90,6 +90,52 @@ static void test_replaced(void)
 	tear_down();
 }
 
+/* Another folder is there now: what was made is where the first one is. */
+static void test_folder_replaced(void)
+{
+	g_autofree char *moved = NULL, *made = NULL;
+	NewFile *file;
+
+	set_up();
+	moved = g_strconcat(folder, ".moved", NULL);
+	made = g_build_filename(moved, "disk.img", NULL);
+	file = new_file_create(path, 4096, FALSE, NULL);
+	g_assert_cmpint(g_rename(folder, moved), ==, 0);
+	g_assert_cmpint(g_mkdir(folder, 0700), ==, 0);
+	g_assert_true(g_file_set_contents(path, "precious", -1, NULL));
+	g_assert_true(g_file_test(made, G_FILE_TEST_EXISTS));
+	new_file_free(file);
+	g_assert_true(exists());
+	g_assert_false(g_file_test(made, G_FILE_TEST_EXISTS));
+	g_assert_cmpint(g_unlink(path), ==, 0);
+	g_assert_cmpint(g_rmdir(moved), ==, 0);
+	tear_down();
+}
+
+/* Where others can put a link in its place, the server would write to what that leads to. */
+static void test_others_write(void)
+{
+	set_up();
+	g_assert_cmpint(chmod(folder, 0777), ==, 0);
+	assert_refused(4096, FALSE, "others may put another file in its place");
+	g_assert_false(exists());
+	/* As /tmp: there they cannot. */
+	g_assert_cmpint(chmod(folder, 01777), ==, 0);
+	new_file_free(new_file_create(path, 4096, FALSE, NULL));
+	if (geteuid() == 0) {
+		g_assert_cmpint(chown(folder, 1, -1), ==, 0);
+		assert_refused(4096, FALSE, "others may put another file in its place");
+		g_assert_cmpint(chown(folder, 0, 1), ==, 0);
+		g_assert_cmpint(chmod(folder, 0770), ==, 0);
+		assert_refused(4096, FALSE, "others may put another file in its place");
+		/* A group of one's own, which some systems make folders writable for. */
+		g_assert_cmpint(chown(folder, 0, 0), ==, 0);
+		new_file_free(new_file_create(path, 4096, FALSE, NULL));
+	}
+	g_assert_false(exists());
+	tear_down();
+}
+
 /* A disk that is too small, a size that no file has, a folder that is not there: nothing is left.
  */
 static void test_no_room(void)
@@ -189,6 +235,8 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/client/new-file/sparse", test_sparse);
 	g_test_add_func("/client/new-file/replaced", test_replaced);
+	g_test_add_func("/client/new-file/folder-replaced", test_folder_replaced);
+	g_test_add_func("/client/new-file/others-write", test_others_write);
 	g_test_add_func("/client/new-file/no-room", test_no_room);
 	g_test_add_func("/client/new-file/interrupted", test_interrupted);
 	g_test_add_func("/client/new-file/bar", test_bar);
