@@ -51,6 +51,7 @@ static void on_fatal_signal(int signal)
 
 	if (file && !backing_file_is_locked(file->fd) && is_in_place(file))
 		unlinkat(file->folder, file->name, 0);
+	progress_wipe();
 	raise(signal);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "progress.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,8 +11,11 @@
 
 #define WIDTH       30
 #define INTERVAL_US 100000
+#define WIPE        "\r\033[K"
 
 static gboolean off;
+/* For progress_wipe(): whether there is a bar on the line. */
+static volatile sig_atomic_t visible;
 
 void progress_switch_off(void)
 {
@@ -41,6 +45,7 @@ void progress_show(Progress *progress, guint64 done)
 	bar[WIDTH] = '\0';
 	has = output_format_size(done);
 	wants = output_format_size(progress->total);
+	visible = TRUE;
 	fprintf(stderr, "\r[%s] %3d%%  %s of %s\033[K", bar, (int)(part * 100), has, wants);
 	fflush(stderr);
 }
@@ -48,6 +53,14 @@ void progress_show(Progress *progress, guint64 done)
 void progress_end(Progress *progress)
 {
 	if (progress->shown)
-		fputs("\r\033[K", stderr);
+		fputs(WIPE, stderr);
 	progress->shown = 0;
+	visible = FALSE;
+}
+
+void progress_wipe(void)
+{
+	/* There is nobody left whom to tell of an error. */
+	if (visible && write(STDERR_FILENO, WIPE, strlen(WIPE)) < 0)
+		return;
 }

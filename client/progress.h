@@ -21,3 +21,5 @@ void progress_begin(Progress *progress, guint64 total);
 void progress_show(Progress *progress, guint64 done);
 /* Leaves an empty line to write on. */
 void progress_end(Progress *progress);
+/* The same of whatever bar is shown, where a signal ends us: only what its handler may call. */
+void progress_wipe(void);

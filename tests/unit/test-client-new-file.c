@@ -13,6 +13,7 @@
 
 #include "errors.h"
 #include "new-file.h"
+#include "progress.h"
 
 static char *folder, *path;
 
@@ -155,6 +156,9 @@ static void test_no_room(void)
 	tear_down();
 }
 
+/* Whether the child is still busy with it. */
+static gboolean in_the_middle;
+
 /* The child makes the file and raises the signal; @terminal is its standard error, or -1. */
 static void interrupt(int signal, gboolean locked, int terminal)
 {
@@ -170,7 +174,13 @@ static void interrupt(int signal, gboolean locked, int terminal)
 		sigaction(signal, &standard, NULL);
 		if (terminal >= 0)
 			dup2(terminal, STDERR_FILENO);
-		new_file_create(path, 1 << 20, TRUE, NULL);
+		new_file_create(path, 1 << 20, !in_the_middle, NULL);
+		if (in_the_middle) {
+			Progress progress;
+
+			progress_begin(&progress, 1024);
+			progress_show(&progress, 512);
+		}
 		if (locked) /* by another opener, as a server is */
 			fcntl(open(path, O_RDWR | O_CLOEXEC), F_OFD_SETLK, &lock);
 		raise(signal);
@@ -217,6 +227,19 @@ static char *read_terminal(const char *type)
 	return g_strdup(text);
 }
 
+/* A signal in the middle of it leaves an empty line to write on. */
+static void test_bar_interrupted(void)
+{
+	g_autofree char *shown = NULL;
+
+	set_up();
+	in_the_middle = TRUE;
+	shown = read_terminal("xterm");
+	in_the_middle = FALSE;
+	g_assert_true(g_str_has_suffix(shown, "  50%  512 of 1K\033[K\r\033[K"));
+	tear_down();
+}
+
 static void test_bar(void)
 {
 	g_autofree char *shown = NULL, *dumb = NULL;
@@ -240,5 +263,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/client/new-file/no-room", test_no_room);
 	g_test_add_func("/client/new-file/interrupted", test_interrupted);
 	g_test_add_func("/client/new-file/bar", test_bar);
+	g_test_add_func("/client/new-file/bar-interrupted", test_bar_interrupted);
 	return g_test_run();
 }
