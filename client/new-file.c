@@ -173,8 +173,7 @@ static gboolean is_private(const struct stat *folder)
 static gboolean open_folder(NewFile *file, GError **error)
 {
 	const char *slash = strrchr(file->path, '/');
-	g_autofree char *folder = slash ? g_strndup(file->path, slash - file->path + 1)
-					: g_strdup(".");
+	g_autofree char *folder = g_path_get_dirname(file->path);
 	struct stat st;
 
 	file->name = slash ? slash + 1 : file->path;
