@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "output.h"
+
 #define INDENT 2
 
 void json_append_string(GString *out, const char *text)
@@ -11,20 +13,20 @@ void json_append_string(GString *out, const char *text)
 	g_autofree char *valid = g_utf8_make_valid(text, -1);
 
 	g_string_append_c(out, '"');
-	for (const char *p = valid; *p; p++) {
-		guchar c = *p;
+	for (const char *p = valid; *p; p = g_utf8_next_char(p)) {
+		gunichar c = g_utf8_get_char(p);
 
 		if (c == '"' || c == '\\')
-			g_string_append_printf(out, "\\%c", c);
+			g_string_append_printf(out, "\\%c", (char)c);
 		else if (c == '\n')
 			g_string_append(out, "\\n");
 		else if (c == '\t')
 			g_string_append(out, "\\t");
-		else if (c < 0x20 || c == 0x7f)
-			/* 0x7f is allowed as it is, but does no terminal any good. */
+		else if (output_is_control(c))
+			/* From 0x7f on allowed as they are, but they do no terminal any good. */
 			g_string_append_printf(out, "\\u%04x", c);
 		else
-			g_string_append_c(out, c);
+			g_string_append_unichar(out, c);
 	}
 	g_string_append_c(out, '"');
 }

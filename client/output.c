@@ -36,6 +36,12 @@ char *output_format_size(guint64 bytes)
 			       units[unit]);
 }
 
+gboolean output_is_control(gunichar c)
+{
+	return g_unichar_iscntrl(c) || c == 0x061c || c == 0x200e || c == 0x200f ||
+	       (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
 char *output_escape_text(const char *text)
 {
 	g_autofree char *valid = g_utf8_make_valid(text, -1);
@@ -44,9 +50,7 @@ char *output_escape_text(const char *text)
 	for (const char *p = valid; *p; p = g_utf8_next_char(p)) {
 		gunichar c = g_utf8_get_char(p);
 
-		/* Also the C1 controls and the marks that reverse the direction of text. */
-		if (g_unichar_iscntrl(c) || (c >= 0x202a && c <= 0x202e) ||
-		    (c >= 0x2066 && c <= 0x2069))
+		if (output_is_control(c))
 			g_string_append_printf(out, "\\x%02x", c);
 		else
 			g_string_append_unichar(out, c);

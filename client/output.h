@@ -18,6 +18,9 @@
 /* "512", "64K", "1.5G": powers of 1024, rounded to one digit. Free with g_free(). */
 char *output_format_size(guint64 bytes);
 
+/* A control character, or a mark that changes the direction of what follows. */
+gboolean output_is_control(gunichar c);
+
 /* Control characters as \xNN, invalid UTF-8 as U+FFFD: safe on a terminal. Free with g_free(). */
 char *output_escape_text(const char *text);
 

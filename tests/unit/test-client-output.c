@@ -53,6 +53,9 @@ static void test_json_escapes(void)
 	assert_json_string("a\"b\\c/d", "\"a\\\"b\\\\c/d\"");
 	assert_json_string("\n\t\r\b", "\"\\n\\t\\u000d\\u0008\"");
 	assert_json_string("\x01\x1f\x7f", "\"\\u0001\\u001f\\u007f\"");
+	/* CSI as one character; marks of direction */
+	assert_json_string("\302\2332J", "\"\\u009b2J\"");
+	assert_json_string("\342\200\256x\342\201\246\342\200\217", "\"\\u202ex\\u2066\\u200f\"");
 	assert_json_string("\x1b[31m", "\"\\u001b[31m\"");
 	assert_json_string("é𝄞", "\"é𝄞\"");
 	/* Not UTF-8: a lone byte, a cut sequence, an overlong slash, a surrogate. */
