@@ -26,6 +26,12 @@ gboolean deadline_parse(const char *option, const char *value, gpointer data, GE
 	return TRUE;
 }
 
+void deadline_clear(void)
+{
+	deadline.at = 0;
+	g_clear_pointer(&deadline.text, g_free);
+}
+
 int deadline_get_left_ms(int otherwise)
 {
 	gint64 left = (deadline.at - g_get_monotonic_time()) / 1000;

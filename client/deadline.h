@@ -16,6 +16,9 @@
 /* The option's callback: a number of seconds above 0, from now on. */
 gboolean deadline_parse(const char *option, const char *value, gpointer data, GError **error);
 
+/* It is kept: what is done from now on has as long as it has without one. */
+void deadline_clear(void);
+
 /* What is left in milliseconds, at least 1; @otherwise where no time was set. */
 int deadline_get_left_ms(int otherwise);
 

@@ -229,6 +229,7 @@ static int serve(Bus *bus, const char *path, MakeOptions *options, int char_fd, 
 	}
 	printf("%s\n", node);
 	fflush(stdout);
+	deadline_clear();
 	wait_for_end(&serving);
 	delete_device(bus, device, error);
 	server_process_end(process, SERVER_PATIENCE_MS);

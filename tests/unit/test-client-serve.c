@@ -106,6 +106,29 @@ static void test_serve(void)
 	serve_down(folder, server);
 }
 
+/* --timeout is for the way to a device that is served, not for its life. */
+static void test_serve_outlives_timeout(void)
+{
+	g_autofree char *folder = NULL;
+	g_autofree char *server = serve_up(&folder, SERVER_READY);
+	gint64 over = g_get_monotonic_time() + 4100000;
+	g_autoptr(GSubprocess) client = client_start("serve -t null --size 1M --timeout 4");
+
+	client_read_line(client, "/dev/ublkb9");
+	g_usleep(MAX(over - g_get_monotonic_time(), 0));
+	g_subprocess_send_signal(client, SIGINT);
+	/* Delete is not answered at once. */
+	g_usleep(100000);
+	{
+		auto_client_result result = client_end(client);
+
+		g_assert_cmpint(result.status, ==, 0);
+		g_assert_cmpstr(result.err, ==, "");
+	}
+	g_assert_nonnull(strstr(mock.calls->str, "Delete /org/ublk1/devices/9\n"));
+	serve_down(folder, server);
+}
+
 /* No client, no server: nobody would be left to end it. */
 static void test_serve_killed(void)
 {
@@ -198,6 +221,7 @@ static void test_serve_no_server(void)
 static void add_tests(void)
 {
 	g_test_add_func("/client/serve/until-interrupted", test_serve);
+	g_test_add_func("/client/serve/outlives-timeout", test_serve_outlives_timeout);
 	g_test_add_func("/client/serve/killed", test_serve_killed);
 	g_test_add_func("/client/serve/server-killed", test_serve_server_killed);
 	g_test_add_func("/client/serve/not-started", test_serve_not_started);
