@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "bus.h"
 #include "device.h"
@@ -59,6 +60,20 @@ static char *collect(Bus *bus, GError **error)
 	return metrics_format(&source);
 }
 
+/* A new file takes the old one's place: not a FIFO's, nor, for root, /dev/null's. */
+static gboolean check_output(const char *output, GError **error)
+{
+	struct stat status;
+
+	if (!output || lstat(output, &status) < 0 || S_ISREG(status.st_mode))
+		return TRUE;
+	g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE,
+		    "-o %s: that is no regular file, which is what -o replaces; without -o the "
+		    "standard output is written to",
+		    output);
+	return FALSE;
+}
+
 static int run(const struct verb *verb, int argc, char **argv, GError **error)
 {
 	g_autofree char *output = NULL;
@@ -71,7 +86,7 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 	g_autoptr(Bus) bus = NULL;
 	g_autofree char *text = NULL;
 
-	if (!verbs_parse(verb, entries, NULL, &argc, &argv, error))
+	if (!verbs_parse(verb, entries, NULL, &argc, &argv, error) || !check_output(output, error))
 		return EXIT_CODE_USAGE;
 	bus = bus_connect(FALSE, error);
 	if (!bus)

@@ -410,6 +410,42 @@ static void test_timeout(void)
 	mock_down();
 }
 
+/* A file is replaced, and nothing else is. */
+static void test_metrics_output(void)
+{
+	g_autofree char *folder = g_dir_make_tmp("ublk-metrics-XXXXXX", NULL);
+	g_autofree char *fifo = g_build_filename(folder, "fifo", NULL);
+	g_autofree char *link = g_build_filename(folder, "link", NULL);
+	g_autofree char *file = g_build_filename(folder, "file", NULL);
+	g_autofree char *old = g_strdup_printf("metrics -o %s", file);
+	const char *const refused[] = { fifo, link };
+	g_autofree char *text = NULL;
+	struct stat status;
+
+	g_assert_no_errno(mkfifo(fifo, 0600));
+	g_assert_no_errno(symlink(file, link));
+	for (gsize i = 0; i < G_N_ELEMENTS(refused); i++) {
+		g_autofree char *line = g_strdup_printf("metrics -o %s", refused[i]);
+		auto_client_result result = client_run(line);
+
+		g_assert_cmpint(result.status, ==, 2);
+		g_assert_nonnull(strstr(result.err, "no regular file"));
+		g_assert_no_errno(lstat(refused[i], &status));
+		g_assert_false(S_ISREG(status.st_mode));
+	}
+	for (int i = 0; i < 2; i++) {
+		auto_client_result result = client_run(old);
+
+		g_assert_cmpint(result.status, ==, 0);
+	}
+	g_assert_true(g_file_get_contents(file, &text, NULL, NULL));
+	g_assert_true(g_str_has_suffix(text, "ublkd_up 0\n"));
+	g_unlink(fifo);
+	g_unlink(link);
+	g_unlink(file);
+	g_rmdir(folder);
+}
+
 /* The server is a process that is held on to, not a number. */
 static void test_start(void)
 {
@@ -531,6 +567,7 @@ static void add_tests(void)
 	g_test_add_func("/client/verbs/features", test_features);
 	g_test_add_func("/client/verbs/quiet", test_quiet);
 	g_test_add_func("/client/verbs/timeout", test_timeout);
+	g_test_add_func("/client/verbs/metrics-output", test_metrics_output);
 	g_test_add_func("/client/verbs/start", test_start);
 	g_test_add_func("/client/verbs/stop", test_stop);
 	g_test_add_func("/client/verbs/limits", test_limits);
