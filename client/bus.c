@@ -96,7 +96,8 @@ static GVariant *call_once(Bus *bus, gboolean ask, const char *path, const char 
 	return g_dbus_connection_call_with_unix_fd_list_sync(
 		bus->connection, UBLK_BUS_NAME, path, interface, method, parameters,
 		G_VARIANT_TYPE(reply_type),
-		ask ? G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION : G_DBUS_CALL_FLAGS_NONE,
+		(ask ? G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION : 0) |
+			(bus->no_start ? G_DBUS_CALL_FLAGS_NO_AUTO_START : 0),
 		deadline_get_left_ms(ask ? G_MAXINT : BUS_CALL_TIMEOUT_MS), fds, reply_fds, NULL,
 		cause);
 }

@@ -20,6 +20,8 @@ typedef struct bus {
 	GDBusConnection *connection;
 	/* Whether polkit may ask for a password. */
 	gboolean ask_password;
+	/* Who only looks does not start ublkd. */
+	gboolean no_start;
 } Bus;
 
 /* The connection, or NULL. Free with bus_free(). */

@@ -258,6 +258,8 @@ static gboolean handle_get_limits(UblkBusManager *manager, GDBusMethodInvocation
 				  GVariant *options)
 {
 	note("GetLimits", options);
+	if (mock.leaves)
+		g_bus_unown_name(mock.name);
 	ublk_bus_manager_complete_get_limits(
 		manager, invocation,
 		g_variant_new_parsed("{'devices-per-user': <@u 1>, 'queue-memory-per-user': "
@@ -327,6 +329,7 @@ void mock_up(void)
 	mock.error = NULL;
 	mock.meant = 0;
 	mock.silent = FALSE;
+	mock.leaves = FALSE;
 	mock.lists = 0;
 	mock.backing = "/home/me/disk.img";
 	mock.server_pidfd = -1;

@@ -27,6 +27,8 @@ extern struct mock {
 	int lists;
 	/* AddDevice is not answered. */
 	gboolean silent;
+	/* It goes while it answers GetLimits. */
+	gboolean leaves;
 	/* How many calls said which device they meant, and not just its number. */
 	guint meant;
 	/* What GetBackingFile tells of one's own. */

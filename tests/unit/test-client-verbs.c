@@ -410,6 +410,21 @@ static void test_timeout(void)
 	mock_down();
 }
 
+/* ublkd that goes meanwhile is not there, and is not called back. */
+static void test_metrics_leaving(void)
+{
+	mock_up();
+	mock.leaves = TRUE;
+	{
+		auto_client_result result = client_run("metrics");
+
+		g_assert_cmpint(result.status, ==, 0);
+		g_assert_true(g_str_has_suffix(result.out, "ublkd_up 0\n"));
+	}
+	mock_take_name();
+	mock_down();
+}
+
 /* A file is replaced, and nothing else is. */
 static void test_metrics_output(void)
 {
@@ -567,6 +582,7 @@ static void add_tests(void)
 	g_test_add_func("/client/verbs/features", test_features);
 	g_test_add_func("/client/verbs/quiet", test_quiet);
 	g_test_add_func("/client/verbs/timeout", test_timeout);
+	g_test_add_func("/client/verbs/metrics-leaving", test_metrics_leaving);
 	g_test_add_func("/client/verbs/metrics-output", test_metrics_output);
 	g_test_add_func("/client/verbs/start", test_start);
 	g_test_add_func("/client/verbs/stop", test_stop);
