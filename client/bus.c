@@ -10,6 +10,9 @@
 /* Some containers have /run but no link from /var/run to it, where GLib looks. */
 #define OTHER_BUS_SOCKET "/run/dbus/system_bus_socket"
 
+/* For connecting, in seconds; as long as GDBus's own for the first call. */
+#define CONNECT_TIMEOUT 25
+
 static char *get_address(GError **error)
 {
 	if (!g_getenv("DBUS_SYSTEM_BUS_ADDRESS") &&
@@ -17,6 +20,73 @@ static char *get_address(GError **error)
 	    g_file_test(OTHER_BUS_SOCKET, G_FILE_TEST_EXISTS))
 		return g_strdup("unix:path=" OTHER_BUS_SOCKET);
 	return g_dbus_address_get_for_bus_sync(G_BUS_TYPE_SYSTEM, NULL, error);
+}
+
+static void run_connect(GTask *task, gpointer source, gpointer address, GCancellable *cancellable)
+{
+	GError *error = NULL;
+	/*
+	 * Cross-namespace: let the bus ask the kernel who we are, since our own uid may be mapped.
+	 * Not by g_dbus_connection_new_for_address_sync(): up to GLib 2.74.6 it takes the flag for
+	 * a mistake.
+	 */
+	gpointer connection = g_initable_new(
+		G_TYPE_DBUS_CONNECTION, cancellable, &error, "address", address, "flags",
+		G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
+			G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION |
+			G_DBUS_CONNECTION_FLAGS_CROSS_NAMESPACE,
+		NULL);
+
+	if (connection)
+		g_task_return_pointer(task, connection, g_object_unref);
+	else
+		g_task_return_error(task, error);
+}
+
+static gboolean on_late(gpointer cancellable)
+{
+	g_cancellable_cancel(cancellable);
+	return G_SOURCE_CONTINUE;
+}
+
+/*
+ * In a thread, which is left behind if it takes too long: GDBus has no time limit for the
+ * authentication, and nothing that cancels its first call.
+ */
+static GDBusConnection *connect_to(const char *address, GError **error)
+{
+	g_autoptr(GCancellable) cancellable = g_cancellable_new();
+	g_autoptr(GTask) task = g_task_new(NULL, cancellable, NULL, NULL);
+	guint late =
+		g_timeout_add(deadline_get_left_ms(CONNECT_TIMEOUT * 1000), on_late, cancellable);
+
+	g_task_set_task_data(task, g_strdup(address), g_free);
+	g_task_set_return_on_cancel(task, TRUE);
+	g_task_run_in_thread(task, run_connect);
+	while (!g_task_get_completed(task))
+		g_main_context_iteration(NULL, TRUE);
+	g_source_remove(late);
+	return g_task_propagate_pointer(task, error);
+}
+
+static void explain_no_bus(const char *address, GError *cause, GError **error)
+{
+	const char *seconds = deadline_get_text();
+
+	g_dbus_error_strip_remote_error(cause);
+	if (g_error_matches(cause, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_TIMEOUT,
+			    "the system bus at %s has not answered within %s s%s", address,
+			    seconds ? seconds : G_STRINGIFY(CONNECT_TIMEOUT),
+			    seconds ? " (--timeout)" : "");
+	else
+		g_set_error(error, CLIENT_ERROR,
+			    g_error_matches(cause, G_IO_ERROR, G_IO_ERROR_TIMED_OUT)
+				    ? EXIT_CODE_TIMEOUT
+				    : EXIT_CODE_FAILURE,
+			    "cannot reach the system bus at %s: %s; in a container, mount the "
+			    "host's " OTHER_BUS_SOCKET,
+			    address, cause->message);
 }
 
 Bus *bus_connect(gboolean ask_password, GError **error)
@@ -28,23 +98,9 @@ Bus *bus_connect(gboolean ask_password, GError **error)
 
 	if (!address)
 		return NULL;
-	/*
-	 * Cross-namespace: let the bus ask the kernel who we are, since our own uid may be mapped.
-	 * Not by g_dbus_connection_new_for_address_sync(): up to GLib 2.74.6 it takes the flag for
-	 * a mistake.
-	 */
-	connection = g_initable_new(G_TYPE_DBUS_CONNECTION, NULL, &cause, "address", address,
-				    "flags",
-				    G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
-					    G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION |
-					    G_DBUS_CONNECTION_FLAGS_CROSS_NAMESPACE,
-				    NULL);
+	connection = connect_to(address, &cause);
 	if (!connection) {
-		g_dbus_error_strip_remote_error(cause);
-		g_set_error(error, CLIENT_ERROR, EXIT_CODE_FAILURE,
-			    "cannot reach the system bus at %s: %s; in a container, mount the "
-			    "host's " OTHER_BUS_SOCKET,
-			    address, cause->message);
+		explain_no_bus(address, cause, error);
 		return NULL;
 	}
 

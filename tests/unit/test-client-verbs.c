@@ -2,6 +2,7 @@
 /* The verbs that ask ublkd once and print the answer. */
 #include <errno.h>
 #include <fcntl.h>
+#include <gio/gunixsocketaddress.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -410,6 +411,60 @@ static void test_timeout(void)
 	mock_down();
 }
 
+static GDBusMessage *swallow(GDBusConnection *connection, GDBusMessage *message, gboolean incoming,
+			     gpointer data)
+{
+	g_object_unref(message);
+	return NULL;
+}
+
+static gboolean on_silent_connection(GDBusServer *server, GDBusConnection *connection,
+				     gpointer data)
+{
+	g_dbus_connection_add_filter(connection, swallow, NULL, NULL);
+	g_ptr_array_add(data, g_object_ref(connection));
+	return TRUE;
+}
+
+/* The same of a bus that says nothing: at all, or once it knows who is there. */
+static void test_timeout_of_bus(void)
+{
+	g_autofree char *folder = g_dir_make_tmp("ublk-bus-XXXXXX", NULL);
+	g_autofree char *guid = g_dbus_generate_guid();
+	g_autofree char *real = g_strdup(g_getenv("DBUS_SYSTEM_BUS_ADDRESS"));
+	g_autofree char *path = g_build_filename(folder, "silent", NULL);
+	g_autofree char *silent = g_strdup_printf("unix:path=%s", path);
+	g_autofree char *polite = g_strdup_printf("unix:path=%s/polite", folder);
+	const char *const addresses[] = { silent, polite };
+	g_autoptr(GSocketAddress) address = g_unix_socket_address_new(path);
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GSocket) socket = g_socket_new(G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_STREAM,
+						 G_SOCKET_PROTOCOL_DEFAULT, &error);
+	g_autoptr(GPtrArray) connections = g_ptr_array_new_with_free_func(g_object_unref);
+	g_autoptr(GDBusServer) server =
+		g_dbus_server_new_sync(polite, G_DBUS_SERVER_FLAGS_NONE, guid, NULL, NULL, &error);
+
+	g_assert_no_error(error);
+	g_assert_true(g_socket_bind(socket, address, FALSE, NULL));
+	g_assert_true(g_socket_listen(socket, NULL));
+	g_signal_connect(server, "new-connection", G_CALLBACK(on_silent_connection), connections);
+	g_dbus_server_start(server);
+	for (gsize i = 0; i < G_N_ELEMENTS(addresses); i++) {
+		g_setenv("DBUS_SYSTEM_BUS_ADDRESS", addresses[i], TRUE);
+		{
+			auto_client_result result = client_run("list --timeout 0.5");
+
+			g_assert_cmpint(result.status, ==, 6);
+			g_assert_nonnull(strstr(result.err, "within 0.5 s (--timeout)"));
+		}
+	}
+	g_assert_cmpuint(connections->len, ==, 1);
+	g_setenv("DBUS_SYSTEM_BUS_ADDRESS", real, TRUE);
+	g_dbus_server_stop(server);
+	g_unlink(path);
+	g_rmdir(folder);
+}
+
 /* ublkd that goes meanwhile is not there, and is not called back. */
 static void test_metrics_leaving(void)
 {
@@ -582,6 +637,7 @@ static void add_tests(void)
 	g_test_add_func("/client/verbs/features", test_features);
 	g_test_add_func("/client/verbs/quiet", test_quiet);
 	g_test_add_func("/client/verbs/timeout", test_timeout);
+	g_test_add_func("/client/verbs/timeout-of-bus", test_timeout_of_bus);
 	g_test_add_func("/client/verbs/metrics-leaving", test_metrics_leaving);
 	g_test_add_func("/client/verbs/metrics-output", test_metrics_output);
 	g_test_add_func("/client/verbs/start", test_start);
