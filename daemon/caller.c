@@ -194,9 +194,9 @@ unreadable:
 	return FALSE;
 }
 
-static gboolean is_alive(int pidfd)
+gboolean caller_is_alive(const Caller *caller)
 {
-	struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
+	struct pollfd poll_fd = { .fd = caller->pidfd, .events = POLLIN };
 
 	return poll(&poll_fd, 1, 0) == 0;
 }
@@ -262,7 +262,7 @@ static Caller *caller_new(const char *sender, const Peer *peer, GError **error)
 	}
 	if (!read_process(caller, error))
 		return NULL;
-	if (!is_alive(caller->pidfd)) {
+	if (!caller_is_alive(caller)) {
 		g_set_error(error, UBLK_ERROR, UBLK_ERROR_ACCESS_DENIED,
 			    "the calling process %d has ended", caller->pid);
 		return NULL;

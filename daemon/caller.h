@@ -32,6 +32,9 @@ void caller_meet(const char *sender);
 void caller_identify(const char *sender, CallerDone done, gpointer user_data);
 void caller_free(Caller *caller);
 
+/* Whether its pid is still its own. */
+gboolean caller_is_alive(const Caller *caller);
+
 /*
  * The real user of a process, FALSE when it has ended. Only a pidfd tells that it is the same one.
  */

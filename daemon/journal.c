@@ -103,7 +103,9 @@ void journal_tell(JournalEvent event, const JournalAbout *about, const char *for
 	if (about->caller) {
 		add_number(&entry, "UBLK_CALLER_UID", about->caller->uid);
 		add_number(&entry, "UBLK_CALLER_PID", (guint)about->caller->pid);
-		add_number(&entry, "OBJECT_PID", (guint)about->caller->pid);
+		/* else journald would look at whoever has the number by now */
+		if (caller_is_alive(about->caller))
+			add_number(&entry, "OBJECT_PID", (guint)about->caller->pid);
 	} else if (about->user) {
 		add_number(&entry, "UBLK_CALLER_UID", about->user);
 	}

@@ -32,7 +32,7 @@ typedef struct {
 	const char *polkit;   /* UBLK_POLKIT_ACTION: what it took */
 	/*
 	 * UBLK_CALLER_UID, UBLK_CALLER_PID, and OBJECT_PID, by which journald adds what only it may
-	 * look at: OBJECT_EXE, the caller's program, and more.
+	 * look at: OBJECT_EXE, the caller's program, and more; not of one that has ended.
 	 */
 	const Caller *caller;
 	uid_t user; /* UBLK_CALLER_UID where nothing else is known of who it was; 0: not that */

@@ -4,6 +4,9 @@
  * line, and no user has more than so many of them.
  */
 #include <string.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "daemon/audit.h"
 #include "daemon/journal.h"
@@ -62,6 +65,25 @@ static void has_its_fields(void)
 	g_assert_null(field(1, "UBLK_DEVICE"));
 }
 
+/* Somebody else may have its number. */
+static void nobody_looks_for_who_has_ended(void)
+{
+	Caller ended = caller;
+	pid_t child = fork();
+
+	if (child == 0)
+		_exit(0);
+	g_assert_cmpint(child, >, 0);
+	ended.pidfd = pidfd_open(child, 0);
+	g_assert_cmpint(ended.pidfd, >=, 0);
+	g_assert_cmpint(waitpid(child, NULL, 0), ==, child);
+	g_ptr_array_set_size(lines, 0);
+	journal_tell(JOURNAL_STAYS, &(JournalAbout){ .caller = &ended }, "x");
+	g_assert_cmpstr(field(0, "UBLK_CALLER_PID"), ==, "77");
+	g_assert_null(field(0, "OBJECT_PID"));
+	close(ended.pidfd);
+}
+
 static void a_line_is_a_line(void)
 {
 	static const struct {
@@ -85,7 +107,7 @@ static void a_line_is_a_line(void)
 
 static void refusals_are_counted(void)
 {
-	Caller other = { .sender = (char *)":1.8", .uid = 1002, .pid = 78 };
+	Caller other = { .sender = (char *)":1.8", .uid = 1002, .pid = 78, .pidfd = caller.pidfd };
 	AuditCall call = { &caller, &device, "/org/ublk1/devices/3", "delete", "org.ublk1.x" };
 
 	g_ptr_array_set_size(lines, 0);
@@ -148,7 +170,10 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	lines = g_ptr_array_new_with_free_func((GDestroyNotify)g_hash_table_unref);
 	g_log_set_writer_func(keep, NULL, NULL);
+	caller.pidfd = pidfd_open(getpid(), 0);
+	g_assert_cmpint(caller.pidfd, >=, 0);
 	g_test_add_func("/journal/has-its-fields", has_its_fields);
+	g_test_add_func("/journal/nobody-looks-for-who-has-ended", nobody_looks_for_who_has_ended);
 	g_test_add_func("/journal/a-line-is-a-line", a_line_is_a_line);
 	g_test_add_func("/journal/refusals-are-counted", refusals_are_counted);
 	g_test_add_func("/journal/all-are-counted", all_are_counted);
