@@ -3,6 +3,8 @@
  * journald drops what a service says beyond some thousand lines in half a minute, whatever it is,
  * and every line costs. So a user whose calls are refused, or allowed, all the time, who may want
  * just that, has a number of lines, and what is told of the others' devices is not lost among them.
+ * Who has subordinate ids is as many users as it likes: all of them but root together have a number
+ * of lines too.
  */
 #include "audit.h"
 
@@ -11,7 +13,9 @@
 /* So many lines of one user in so many seconds; then how many more there were. */
 #define MAX_REFUSED    20
 #define MAX_ALLOWED    60
+#define MAX_OPENED     60
 #define MAX_SHARING    20
+#define MAX_ALL        1000
 #define PERIOD_SECONDS 10
 
 /* Whose call it was, when that is not known. */
@@ -22,11 +26,11 @@ typedef struct {
 } Count;
 
 typedef struct {
-	uid_t uid;
-	Count refused, allowed, sharing;
-} Period;
+	Count refused, allowed, opened, sharing;
+} User;
 
-static GHashTable *periods; /* uid → Period; there is one as long as it lasts */
+static GHashTable *users; /* uid → User, in this period; NULL: there is none */
+static guint told_of_all; /* lines, in this period; not root's */
 
 static void print_user(uid_t uid, char text[16])
 {
@@ -36,49 +40,74 @@ static void print_user(uid_t uid, char text[16])
 		g_snprintf(text, 16, "%u", uid);
 }
 
-static void tell_untold(const Period *period, const Count *count, const char *what,
-			const char *done)
+static gboolean take_room(uid_t uid)
 {
-	JournalAbout about = { .user = period->uid == NOBODY ? 0 : period->uid };
-	char user[16];
-
-	if (!count->untold)
-		return;
-	print_user(period->uid, user);
-	journal_tell(JOURNAL_UNTOLD, &about, "%u more %s of user %s were %s in %d seconds",
-		     count->untold, what, user, done, PERIOD_SECONDS);
+	if (uid == 0)
+		return TRUE;
+	if (told_of_all == MAX_ALL)
+		return FALSE;
+	told_of_all++;
+	return TRUE;
 }
 
-static gboolean on_period_over(gpointer user_data)
+/* How many of it are still to be told of. */
+static guint tell_untold(uid_t uid, const Count *count, const char *what, const char *done)
 {
-	Period *period = user_data;
+	JournalAbout about = { .user = uid == NOBODY ? 0 : uid };
+	char user[16];
 
-	tell_untold(period, &period->refused, "calls", "refused");
-	tell_untold(period, &period->allowed, "calls", "allowed");
-	tell_untold(period, &period->sharing, "changes of shared memory", "made");
-	g_hash_table_remove(periods, GUINT_TO_POINTER(period->uid));
+	if (!count->untold || !take_room(uid))
+		return count->untold;
+	print_user(uid, user);
+	journal_tell(JOURNAL_UNTOLD, &about, "%u more %s of user %s were %s in %d seconds",
+		     count->untold, what, user, done, PERIOD_SECONDS);
+	return 0;
+}
+
+static gboolean on_period_over(gpointer unused)
+{
+	guint untold = 0;
+	GHashTableIter iter;
+	gpointer key, value;
+
+	g_hash_table_iter_init(&iter, users);
+	while (g_hash_table_iter_next(&iter, &key, &value)) {
+		uid_t uid = GPOINTER_TO_UINT(key);
+		const User *user = value;
+
+		untold += tell_untold(uid, &user->refused, "calls", "refused");
+		untold += tell_untold(uid, &user->allowed, "calls", "allowed");
+		untold += tell_untold(uid, &user->opened, "openings", "made");
+		untold += tell_untold(uid, &user->sharing, "changes of shared memory", "made");
+	}
+	if (untold)
+		journal_tell(JOURNAL_UNTOLD, &(JournalAbout){ 0 },
+			     "%u more calls of other users were allowed or refused in %d seconds",
+			     untold, PERIOD_SECONDS);
+	g_clear_pointer(&users, g_hash_table_unref);
+	told_of_all = 0;
 	return G_SOURCE_REMOVE;
 }
 
-static Period *period_get(uid_t uid)
+static User *user_get(uid_t uid)
 {
-	Period *period;
+	User *user;
 
-	if (!periods)
-		periods = g_hash_table_new_full(NULL, NULL, NULL, g_free);
-	period = g_hash_table_lookup(periods, GUINT_TO_POINTER(uid));
-	if (!period) {
-		period = g_new0(Period, 1);
-		period->uid = uid;
-		g_hash_table_insert(periods, GUINT_TO_POINTER(uid), period);
-		g_timeout_add_seconds(PERIOD_SECONDS, on_period_over, period);
+	if (!users) {
+		users = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+		g_timeout_add_seconds(PERIOD_SECONDS, on_period_over, NULL);
 	}
-	return period;
+	user = g_hash_table_lookup(users, GUINT_TO_POINTER(uid));
+	if (!user) {
+		user = g_new0(User, 1);
+		g_hash_table_insert(users, GUINT_TO_POINTER(uid), user);
+	}
+	return user;
 }
 
-static gboolean may_tell(Count *count, guint max)
+static gboolean may_tell(uid_t uid, Count *count, guint max)
 {
-	if (count->told == max) {
+	if (count->told == max || !take_room(uid)) {
 		count->untold++;
 		return FALSE;
 	}
@@ -88,7 +117,7 @@ static gboolean may_tell(Count *count, guint max)
 
 gboolean audit_may_tell_sharing(const Device *device)
 {
-	return may_tell(&period_get(device->uid)->sharing, MAX_SHARING);
+	return may_tell(device->uid, &user_get(device->uid)->sharing, MAX_SHARING);
 }
 
 static JournalAbout about_call(const AuditCall *call)
@@ -104,13 +133,24 @@ static JournalAbout about_call(const AuditCall *call)
 void audit_allowed(const AuditCall *call, const char *by)
 {
 	JournalAbout about = about_call(call);
+	uid_t uid = call->caller->uid;
 
-	if (!may_tell(&period_get(call->caller->uid)->allowed, MAX_ALLOWED))
+	if (!may_tell(uid, &user_get(uid)->allowed, MAX_ALLOWED))
 		journal_count(JOURNAL_ALLOWED);
 	else
 		journal_tell(JOURNAL_ALLOWED, &about,
 			     "%s of %s allowed to user %u, process %d, by %s: %s", call->operation,
-			     call->object, call->caller->uid, call->caller->pid, call->action, by);
+			     call->object, uid, call->caller->pid, call->action, by);
+}
+
+void audit_opened(const Device *device, const Caller *caller)
+{
+	if (!may_tell(caller->uid, &user_get(caller->uid)->opened, MAX_OPENED))
+		journal_count(JOURNAL_OPENED);
+	else
+		journal_tell(JOURNAL_OPENED, &(JournalAbout){ .device = device, .caller = caller },
+			     "device %u of user %u: opened for user %u", device->id, device->uid,
+			     caller->uid);
 }
 
 void audit_refused(const AuditCall *call, const char *message)
@@ -119,7 +159,7 @@ void audit_refused(const AuditCall *call, const char *message)
 	JournalAbout about = about_call(call);
 	char user[16];
 
-	if (!may_tell(&period_get(uid)->refused, MAX_REFUSED)) {
+	if (!may_tell(uid, &user_get(uid)->refused, MAX_REFUSED)) {
 		journal_count(JOURNAL_REFUSED);
 		return;
 	}

@@ -11,7 +11,7 @@
 typedef enum {
 	JOURNAL_ALLOWED,      /* a call was authorized */
 	JOURNAL_REFUSED,      /* a call was refused, whatever for */
-	JOURNAL_UNTOLD,       /* there were more of these two than are told */
+	JOURNAL_UNTOLD,       /* there were more calls than are told */
 	JOURNAL_CREATED,      /* a device that its owner will start */
 	JOURNAL_LIVE,         /* a device can be used */
 	JOURNAL_TAKEN_OVER,   /* … and is known to the ublkd that came after another */

@@ -27,11 +27,11 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "audit.h"
 #include "config.h"
 #include "daemon.h"
 #include "descriptor.h"
 #include "error.h"
-#include "journal.h"
 #include "kernel.h"
 #include "kernel/ublk-node.h"
 #include "report.h"
@@ -149,10 +149,7 @@ static void deliver(Opening *opening)
 	request = opening_end(opening);
 	sent->user = request->device->uid;
 	sent->fds = g_unix_fd_list_new_from_array(&fd, 1);
-	journal_tell(JOURNAL_OPENED,
-		     &(JournalAbout){ .device = request->device, .caller = request->caller },
-		     "device %u of user %u: opened for user %u", request->device->id, sent->user,
-		     request->caller->uid);
+	audit_opened(request->device, request->caller);
 	request_return(request, g_variant_new("(h)", 0), sent->fds);
 	g_dbus_connection_flush(bus(), NULL, on_sent, sent);
 }

@@ -165,6 +165,61 @@ static void all_are_counted(void)
 	g_assert_cmpuint(last - first, ==, 1);
 }
 
+/* Also of who opens its device all the time. */
+static void openings_are_counted(void)
+{
+	g_ptr_array_set_size(lines, 0);
+	for (guint i = 0; i < 200; i++)
+		audit_opened(&device, &caller);
+	g_assert_cmpuint(lines->len, ==, 60);
+	g_assert_cmpstr(field(59, "MESSAGE"), ==, "device 3 of user 1001: opened for user 1000");
+	g_assert_cmpstr(field(59, "UBLK_CALLER_UID"), ==, "1000");
+}
+
+/* The users that somebody with subordinate ids can be have a number of lines, all together. */
+static void many_users_are_counted(void)
+{
+	static const guint many = 100, each = 30;
+	Caller other = caller;
+	AuditCall call = { &other, &device, "/org/ublk1/devices/3", "delete", "org.ublk1.x" };
+	guint64 untold;
+	guint told;
+	char *words;
+
+	g_ptr_array_set_size(lines, 0);
+	for (guint i = 0; i < many; i++) {
+		other.uid = 100000 + i;
+		for (guint n = 0; n < each; n++)
+			audit_refused(&call, "no");
+	}
+	told = lines->len;
+	/* less what the tests before have used up */
+	g_assert_cmpuint(told, <=, 1000);
+	g_assert_cmpuint(told, >=, 500);
+	other.uid = 0;
+	audit_refused(&call, "root is told of");
+	g_assert_cmpuint(lines->len, ==, told + 1);
+
+	/* the period's end: nothing is lost, and it takes a line */
+	g_ptr_array_set_size(lines, 0);
+	do {
+		g_main_context_iteration(NULL, TRUE);
+	} while (!lines->len);
+	g_assert_cmpuint(lines->len, ==, 1);
+	g_assert_cmpstr(field(0, "MESSAGE_ID"), ==, "4f5def9afd084174bf946d31d8c80948");
+	g_assert_null(field(0, "UBLK_CALLER_UID"));
+	untold = g_ascii_strtoull(field(0, "MESSAGE"), &words, 10);
+	g_assert_cmpuint(untold, >=, many * each - told);
+	g_assert_cmpstr(words, ==,
+			" more calls of other users were allowed or refused in 10 seconds");
+
+	/* and then there is room again */
+	g_ptr_array_set_size(lines, 0);
+	other.uid = 100000;
+	audit_refused(&call, "no");
+	g_assert_cmpuint(lines->len, ==, 1);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -177,5 +232,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/journal/a-line-is-a-line", a_line_is_a_line);
 	g_test_add_func("/journal/refusals-are-counted", refusals_are_counted);
 	g_test_add_func("/journal/all-are-counted", all_are_counted);
+	g_test_add_func("/journal/openings-are-counted", openings_are_counted);
+	g_test_add_func("/journal/many-users-are-counted", many_users_are_counted);
 	return g_test_run();
 }
