@@ -27,38 +27,46 @@ static gboolean find_number(const char *name, guint32 *id)
 	return TRUE;
 }
 
-gboolean accounts_find_user(const char *name, uid_t *uid)
+/* How "nobody has this" is said differs between databases. */
+static gboolean is_absent(int err)
+{
+	return !err || err == ENOENT || err == ESRCH;
+}
+
+int accounts_find_user(const char *name, uid_t *uid)
 {
 	struct passwd entry, *found = NULL;
 	int err = ERANGE;
 
 	if (find_number(name, uid))
-		return TRUE;
+		return 0;
 	for (gsize size = FIRST_ENTRY; err == ERANGE && size <= MAX_ENTRY; size *= 4) {
 		g_autofree char *strings = g_malloc(size);
 
 		err = getpwnam_r(name, &entry, strings, size, &found);
 	}
-	if (found)
-		*uid = entry.pw_uid;
-	return found != NULL;
+	if (!found)
+		return is_absent(err) ? ENOENT : err;
+	*uid = entry.pw_uid;
+	return 0;
 }
 
-gboolean accounts_find_group(const char *name, gid_t *gid)
+int accounts_find_group(const char *name, gid_t *gid)
 {
 	struct group entry, *found = NULL;
 	int err = ERANGE;
 
 	if (find_number(name, gid))
-		return TRUE;
+		return 0;
 	for (gsize size = FIRST_ENTRY; err == ERANGE && size <= MAX_ENTRY; size *= 4) {
 		g_autofree char *strings = g_malloc(size);
 
 		err = getgrnam_r(name, &entry, strings, size, &found);
 	}
-	if (found)
-		*gid = entry.gr_gid;
-	return found != NULL;
+	if (!found)
+		return is_absent(err) ? ENOENT : err;
+	*gid = entry.gr_gid;
+	return 0;
 }
 
 static GArray *list_groups(const char *name, gid_t primary)
@@ -94,8 +102,7 @@ static GArray *find_groups(uid_t uid, GError **error)
 			return groups;
 		err = E2BIG;
 	}
-	/* how "nobody has this id" is said differs between databases */
-	if (!err || err == ENOENT || err == ESRCH)
+	if (is_absent(err))
 		return g_array_new(FALSE, FALSE, sizeof(gid_t));
 	g_set_error(error, UBLK_ERROR, UBLK_ERROR_ACCESS_DENIED,
 		    "cannot find out which groups user %u is in, which ublkd.conf has limits for: "

@@ -8,9 +8,12 @@
 #include <glib.h>
 #include <sys/types.h>
 
-/* The id that has this name, or is written so; FALSE: there is none. They wait. */
-gboolean accounts_find_user(const char *name, uid_t *uid);
-gboolean accounts_find_group(const char *name, gid_t *gid);
+/*
+ * The id that has this name, or is written so. 0, ENOENT if there is none, or the errno by which
+ * the database does not tell. They wait.
+ */
+int accounts_find_user(const char *name, uid_t *uid);
+int accounts_find_group(const char *name, gid_t *gid);
 
 /*
  * `groups` (the callee's; of gid_t) are all that the database has a user in; NULL when `error`

@@ -8,6 +8,9 @@
 #include "manager.h"
 #include "turns.h"
 
+/* How long until the user database is asked again that did not answer when ublkd started. */
+#define RETRY_SECONDS 30
+
 typedef struct {
 	ReloadDone done;
 	gpointer user_data;
@@ -16,6 +19,7 @@ typedef struct {
 static const char *conf;
 static Settings *in_force;
 
+static guint retry; /* source */
 static gboolean running;
 /*
  * Who is told when the present reading is over, and who came too late for it: the file may have
@@ -28,6 +32,14 @@ static void tell(const GPtrArray *problems)
 	for (guint i = 0; i < problems->len; i++)
 		journal_tell(JOURNAL_MISTAKE, &(JournalAbout){ 0 }, "%s",
 			     (const char *)g_ptr_array_index(problems, i));
+}
+
+/* Until a reading is good, that of somebody else too. */
+static gboolean on_retry(gpointer unused)
+{
+	if (!running)
+		reload_begin(NULL, NULL);
+	return G_SOURCE_CONTINUE;
 }
 
 void reload_init(const char *path, Settings *settings)
@@ -44,6 +56,8 @@ void reload_init(const char *path, Settings *settings)
 		g_warning("%u mistakes in the settings: what they were to set is as if it were not "
 			  "there, but a limit of a [user] or [group] counts as 0",
 			  problems->len);
+	if (settings->unsure)
+		retry = g_timeout_add_seconds(RETRY_SECONDS, on_retry, NULL);
 }
 
 /* What a reading has brought. */
@@ -81,6 +95,7 @@ static GError *take(Reading *reading)
 				   problems->len > 1 ? ", and more (see the journal)" : "");
 	*in_force = reading->settings;
 	reading->settings = before;
+	g_clear_handle_id(&retry, g_source_remove);
 	turns_set_interval(G_USEC_PER_SEC / (gint64)in_force->calls_per_second);
 	manager_tell_limits();
 	journal_tell(JOURNAL_RELOADED, &(JournalAbout){ 0 }, "the settings were read anew");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "settings.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "accounts.h"
@@ -159,10 +160,17 @@ static void begin_section(Loading *loading, const ConfLine *line, gboolean is_gr
 {
 	GArray *sections = loading->settings->sections;
 	Section section = { .is_group = is_group };
+	const char *what = is_group ? "group" : "user";
+	int err = (is_group ? accounts_find_group : accounts_find_user)(name, &section.id);
 
-	if (!(is_group ? accounts_find_group : accounts_find_user)(name, &section.id)) {
-		conf_complain(loading->problems, line, "there is no %s \"%.100s\"",
-			      is_group ? "group" : "user", name);
+	if (err == ENOENT) {
+		conf_complain(loading->problems, line, "there is no %s \"%.100s\"", what, name);
+		return;
+	}
+	if (err) {
+		conf_complain(loading->problems, line, "cannot look up %s \"%.100s\": %s", what,
+			      name, g_strerror(err));
+		loading->settings->unsure = TRUE;
 		return;
 	}
 	g_array_append_val(sections, section);

@@ -29,6 +29,8 @@ typedef struct {
 	guint udev_ms;    /* how long udev may take for one event */
 	/* [user NAME] and [group NAME], as they were read; of settings.c's own */
 	GArray *sections;
+	/* A section is missing since the user database did not tell: another time it may. */
+	gboolean unsure;
 } Settings;
 
 /*

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* ublkd.conf: what it says counts, for whom it says it; what is wrong in it is told by its line. */
+#include <dlfcn.h>
+#include <errno.h>
 #include <glib/gstdio.h>
+#include <grp.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -153,6 +156,39 @@ static void tells_what_is_wrong(Fixture *fixture, gconstpointer unused)
 	}
 }
 
+static int database_error;
+
+/* In place of the C library's, which it asks unless the database is to fail. */
+int getgrnam_r(const char *name, struct group *entry, char *strings, size_t size,
+	       struct group **found)
+{
+	int (*ask)(const char *, struct group *, char *, size_t, struct group **) =
+		dlsym(RTLD_NEXT, "getgrnam_r");
+
+	*found = NULL;
+	return database_error ? database_error : ask(name, entry, strings, size, found);
+}
+
+/* A database that does not answer has not said that there is no such group. */
+static void tells_who_cannot_be_looked_up(Fixture *fixture, gconstpointer unused)
+{
+	static const char text[] = "[group root]\ndevices-per-user=2\n";
+
+	load(fixture, text);
+	g_assert_cmpuint(fixture->problems->len, ==, 0);
+	g_assert_false(fixture->settings.unsure);
+	database_error = EIO;
+	load(fixture, text);
+	assert_problem(fixture, 0, "1: cannot look up group \"root\": Input/output error");
+	g_assert_true(fixture->settings.unsure);
+	/* one of the ways to say that */
+	database_error = ESRCH;
+	load(fixture, text);
+	assert_problem(fixture, 0, "1: there is no group \"root\"");
+	g_assert_false(fixture->settings.unsure);
+	database_error = 0;
+}
+
 /* A reader of text would not see what stands behind the 0. */
 static void refuses_zero_bytes(Fixture *fixture, gconstpointer unused)
 {
@@ -303,6 +339,7 @@ int main(int argc, char **argv)
 		{ "/settings/has-defaults-without-a-file", has_defaults_without_a_file },
 		{ "/settings/takes-what-it-says", takes_what_it_says },
 		{ "/settings/tells-what-is-wrong", tells_what_is_wrong },
+		{ "/settings/tells-who-cannot-be-looked-up", tells_who_cannot_be_looked_up },
 		{ "/settings/refuses-zero-bytes", refuses_zero_bytes },
 		{ "/settings/tells-of-an-unreadable-file", tells_of_an_unreadable_file },
 		{ "/settings/drop-ins-come-later", drop_ins_come_later },
