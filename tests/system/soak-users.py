@@ -256,15 +256,17 @@ class Life:
     def call(self, *arguments):
         """What must succeed, unless ublkd was killed meanwhile: then again, until ublkd has an answer."""
         limit = time.monotonic() + PATIENCE
+        disturbed = False
         while True:
             status, said, undisturbed = self.user.client(*arguments)
+            disturbed = disturbed or not undisturbed
             if status == 0:
                 return
+            if status == NOT_FOUND and disturbed:
+                return  # this or an earlier one was heard, but not answered
             if undisturbed or time.monotonic() > limit:
                 raise Unexpected(f'{" ".join(arguments)}: status {status}: {said}')
             self.soak.count('calls that met the end of ublkd')
-            if status == NOT_FOUND:
-                return  # an earlier one was heard, but not answered
             time.sleep(0.2)
 
     def delete(self):
