@@ -70,7 +70,8 @@ owner=/usr/lib/udev/ublk-owner
 answer=$(expect_fail "$owner" delete "ublkc$n")
 grep -q 'serves it; --force' <<< "$answer" || fail "ublk-owner delete says '$answer'"
 "$owner" delete "ublkc$n" --force
-assert_gone "$n"
+# systemd takes its server's unit away when it sees that end.
+wait_until 30 _is_gone "$n" || assert_gone "$n"
 ublk-client doctor --clean --json | jq -e '.findings | length > 0' > /dev/null || fail "--clean --json prints something else, too"
 assert_nothing_left
 assert_well root
