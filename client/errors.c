@@ -44,6 +44,8 @@ static const struct {
 	{ "org.freedesktop.DBus.Error.Timeout", EXIT_CODE_TIMEOUT,
 	  "ublkd did not answer: `journalctl -u ublkd` may tell why" },
 	{ "org.freedesktop.DBus.Error.UnknownObject", EXIT_CODE_NOT_FOUND, NULL },
+	/* what GDBus says of an object that has gone */
+	{ "org.freedesktop.DBus.Error.UnknownMethod", EXIT_CODE_NOT_FOUND, NULL },
 	{ "org.freedesktop.DBus.Error.LimitsExceeded", EXIT_CODE_BUSY, NULL },
 };
 

@@ -128,6 +128,7 @@ class Life:
         self.log = os.path.join(user.directory, f'{number}.log')
         self.node = None
         self.server = None  # a pidfd
+        self.pid = None  # its number
         self.process = None  # ublk-client's that runs the server
 
     def live(self):
@@ -208,7 +209,7 @@ class Life:
         pause = self.random.uniform(0, 2)
         resize = self.random.random() < 0.2
         number = self.node.removeprefix('/dev/ublkb')
-        self.find_server(number)
+        self.find_server()
         # The kernel's own end for a server that takes 30 s is not what is tested here, and a busy machine may take as long. But it is
         # the only end of one that is stopped, if ublkd, which asked for the device's end, does not live to kill it.
         if end != self.freeze:
@@ -235,13 +236,18 @@ class Life:
             raise Unexpected(f'the writer of {self.node}: {trouble.strip()}')
         self.check(end)
 
-    def find_server(self, number):
-        """From the kernel, which knows it also while there is no ublkd."""
-        info = subprocess.run([self.soak.helper('control-command'), 'info', number], stdout=subprocess.PIPE, text=True, check=False).stdout
+    def ask_kernel(self):
+        """Whose the node is, and who serves it; also while there is no ublkd."""
+        info = subprocess.run([self.soak.helper('control-command'), 'info', self.node.removeprefix('/dev/ublkb')],
+                              stdout=subprocess.PIPE, text=True, check=False).stdout
         words = dict(word.split('=', 1) for word in info.split() if '=' in word)
-        if int(words.get('pid', -1)) <= 1 or int(words['uid']) != self.user.account.pw_uid:
-            raise Unexpected(f'{self.node} is new, and the kernel says: {info.strip()}')
-        self.server = os.pidfd_open(int(words['pid']))
+        return int(words.get('uid', -1)), int(words.get('pid', -1)), info.strip()
+
+    def find_server(self):
+        uid, self.pid, info = self.ask_kernel()
+        if self.pid <= 1 or uid != self.user.account.pw_uid:
+            raise Unexpected(f'{self.node} is new, and the kernel says: {info}')
+        self.server = os.pidfd_open(self.pid)
 
     def check(self, end):
         with open(self.log, encoding='ascii') as log:
@@ -262,8 +268,9 @@ class Life:
             disturbed = disturbed or not undisturbed
             if status == 0:
                 return
-            if status == NOT_FOUND and disturbed:
-                return  # this or an earlier one was heard, but not answered
+            # This one or an earlier one was heard, but not answered; the number may be another device's by now.
+            if disturbed and (status == NOT_FOUND or self.ask_kernel()[1] != self.pid):
+                return
             if undisturbed or time.monotonic() > limit:
                 raise Unexpected(f'{" ".join(arguments)}: status {status}: {said}')
             self.soak.count('calls that met the end of ublkd')
