@@ -8,6 +8,9 @@
 table=$(dirname "$(realpath "$0")")/mistakes.txt
 made=/out/mistakes.txt
 install -d -o alice -g alice /home/alice/images
+# The one with the root's file system: the kernel gives its numbers to the machine's two in any order.
+DISK=$(realpath "/sys/dev/block/$(mountpoint -d /)/..")
+DISK=/dev/${DISK##*/}
 # Whatever a line of root's makes otherwise.
 lists=/usr/lib/modules/$(uname -r)
 put_back() {
@@ -24,7 +27,7 @@ at_exit rm -rf /home/alice/images
 at_exit eval 'put_back > /dev/null 2>&1'
 
 as_typed() { # USER COMMAND
-	as "$1" bash -c "cd /home/alice/images 2> /dev/null; $2" 2>&1 || echo "[$?]"
+	as "$1" env DISK="$DISK" bash -c "cd /home/alice/images 2> /dev/null; $2" 2>&1 || echo "[$?]"
 }
 
 while IFS= read -r -u 3 line; do
@@ -33,7 +36,7 @@ while IFS= read -r -u 3 line; do
 		(cd /home/alice/images && bash -euc "${BASH_REMATCH[1]}") > /dev/null || fail "$line"
 	elif [[ $line =~ ^([a-z]+)\$\ (.*)$ ]]; then
 		printf '%s\n' "$line"
-		as_typed "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" | sed "s/$(uname -r)/\$RELEASE/g"
+		as_typed "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" | sed "s,$(uname -r),\$RELEASE,g; s,$DISK,\$DISK,g"
 	elif [[ -z $line || $line == '#'* ]]; then
 		printf '%s\n' "$line"
 	fi
