@@ -270,11 +270,16 @@ static Caller *caller_new(const char *sender, const Peer *peer, GError **error)
 	return g_steal_pointer(&caller);
 }
 
-/* `peer` is not in the table any more. */
-static void peer_end(Peer *peer, const GError *error)
+/* Nothing is known of it any more, if anything was; who waits for that is told why. */
+static void peer_end(const char *sender, const GError *error)
 {
-	g_autoptr(GSList) waiting = g_slist_reverse(g_steal_pointer(&peer->waiting));
+	Peer *peer = g_hash_table_lookup(peers, sender);
+	g_autoptr(GSList) waiting = NULL;
 
+	if (!peer)
+		return;
+	g_hash_table_remove(peers, sender);
+	waiting = g_slist_reverse(g_steal_pointer(&peer->waiting));
 	for (GSList *l = waiting; l; l = l->next) {
 		g_autofree Identification *identification = l->data;
 
@@ -329,8 +334,7 @@ static void on_credentials(GObject *source, GAsyncResult *result, gpointer user_
 		/* its calls get this answer, or the one to asking once more */
 		turns_introduce(sender, DESCRIPTOR_OF_NOBODY);
 		inbox_give();
-		g_hash_table_remove(peers, sender);
-		peer_end(peer, error);
+		peer_end(sender, error);
 		return;
 	}
 	turns_introduce(sender, peer->uid);
@@ -366,17 +370,12 @@ static void on_name_lost(GDBusConnection *bus, const char *sender, const char *p
 	g_autoptr(GError) error = g_error_new_literal(UBLK_ERROR, UBLK_ERROR_ACCESS_DENIED,
 						      "the caller has left the bus");
 	const char *name, *owner;
-	Peer *peer;
 
 	g_variant_get(parameters, "(&s&s&s)", &name, NULL, &owner);
 	if (*name != ':' || *owner != '\0')
 		return;
 	forget(name);
-	peer = g_hash_table_lookup(peers, name);
-	if (peer) {
-		g_hash_table_remove(peers, name);
-		peer_end(peer, error);
-	}
+	peer_end(name, error);
 }
 
 gboolean caller_init(GDBusConnection *bus, GError **error)

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "bucket.h"
 #include "buffers.h"
 #include "daemon.h"
 #include "device.h"
@@ -15,13 +16,7 @@
  */
 #define TAG_COST 1024
 
-/* A bucket that fills with creations-per-minute and holds no more than that. */
-typedef struct {
-	double tokens;
-	gint64 at; /* monotonic, microseconds */
-} Bucket;
-
-static GHashTable *buckets; /* uid → Bucket */
+static GHashTable *buckets; /* uid → Bucket, of as many creations as there may be in a minute */
 
 static gboolean is_full(gpointer key, gpointer value, gpointer now)
 {
@@ -30,13 +25,9 @@ static gboolean is_full(gpointer key, gpointer value, gpointer now)
 	return *(gint64 *)now - bucket->at >= 60 * G_USEC_PER_SEC;
 }
 
-static void bucket_fill(Bucket *bucket, double rate)
+static void fill(Bucket *bucket, double rate)
 {
-	gint64 now = g_get_monotonic_time();
-
-	bucket->tokens = MIN(rate, bucket->tokens + rate * (double)(now - bucket->at) /
-							    (60.0 * G_USEC_PER_SEC));
-	bucket->at = now;
+	bucket_fill(bucket, rate, 60.0 * G_USEC_PER_SEC / rate, g_get_monotonic_time());
 }
 
 static Bucket *bucket_get(uid_t uid, double rate)
@@ -55,7 +46,7 @@ static Bucket *bucket_get(uid_t uid, double rate)
 		bucket->at = now;
 		g_hash_table_insert(buckets, GUINT_TO_POINTER(uid), bucket);
 	}
-	bucket_fill(bucket, rate);
+	fill(bucket, rate);
 	return bucket;
 }
 
@@ -162,7 +153,7 @@ static guint count_creations(uid_t uid, guint rate)
 
 	if (!bucket)
 		return 0;
-	bucket_fill(bucket, rate);
+	fill(bucket, rate);
 	return bucket->tokens < rate ? rate - (guint)MAX(bucket->tokens, 0) : 0;
 }
 

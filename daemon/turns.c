@@ -3,6 +3,8 @@
 
 #include <time.h>
 
+#include "bucket.h"
+
 /* Calls that are taken and not done. */
 #define MAX_TAKEN 8
 /*
@@ -24,8 +26,7 @@ typedef struct {
 	uid_t uid;
 	guint n_senders;
 	GQueue senders; /* of TurnsSender: those with calls that wait, who is next first */
-	gdouble had;    /* turns of the burst that are used up, at that time (monotonic) */
-	gint64 at;
+	Bucket bucket;  /* of turns */
 } User;
 
 struct TurnsSender {
@@ -91,19 +92,17 @@ static void unqueue(TurnsSender *sender)
 		g_queue_remove(&turns, sender->user);
 }
 
-/* Brings user->had up to date. */
-static void recover(User *user, gint64 now)
+static void fill(User *user, gint64 now)
 {
-	user->had = MAX(user->had - (gdouble)(now - user->at) / (gdouble)get_interval(), 0);
-	user->at = now;
+	bucket_fill(&user->bucket, BURST, (gdouble)get_interval(), now);
 }
 
 static gboolean is_forgettable(gpointer key, gpointer value, gpointer unused)
 {
 	User *user = value;
 
-	recover(user, g_get_monotonic_time());
-	return user->n_senders == 0 && user->had == 0;
+	fill(user, g_get_monotonic_time());
+	return user->n_senders == 0 && user->bucket.tokens >= BURST;
 }
 
 /* Who leaves and comes back has had the turns it has had. */
@@ -117,7 +116,7 @@ static User *find_user(uid_t uid)
 		g_hash_table_foreach_remove(users, is_forgettable, NULL);
 	user = g_new0(User, 1);
 	user->uid = uid;
-	user->at = g_get_monotonic_time();
+	user->bucket = (Bucket){ BURST, g_get_monotonic_time() };
 	g_hash_table_insert(users, GUINT_TO_POINTER(uid), user);
 	return user;
 }
@@ -125,10 +124,13 @@ static User *find_user(uid_t uid)
 /* When `user` has its next turn: 0 is now. */
 static gint64 get_due(User *user, gint64 now)
 {
-	recover(user, now);
-	return user->uid == 0 || user->had + 1 <= BURST
+	gdouble missing;
+
+	fill(user, now);
+	missing = 1 - user->bucket.tokens;
+	return user->uid == 0 || missing <= 0
 		       ? 0
-		       : now + (gint64)((user->had + 1 - BURST) * (gdouble)get_interval()) + 1;
+		       : now + (gint64)(missing * (gdouble)get_interval()) + 1;
 }
 
 /* ---- connections ---- */
@@ -248,7 +250,7 @@ static Call *take_of(User *user)
 	if (!g_queue_is_empty(&user->senders))
 		g_queue_push_tail(&turns, user);
 	note_cost();
-	user->had++;
+	user->bucket.tokens--;
 	n_taken++;
 	g_queue_push_tail(&taken, call);
 	return call;

@@ -6,8 +6,7 @@
  * is behind no more than one of each other user. A user has so many turns in a second, after a
  * burst, and fewer if they cost ublkd more than a tenth of a processor: who calls without a pause
  * takes little of others' time, of ublkd's and, with programs that wait for answers, of the bus's.
- * Root has as many turns as it likes. A connection is a user of its own until it is known whose it
- * is.
+ * Root has as many turns as it likes. A connection has none before it is known whose it is.
  *
  * Any thread may call these.
  */
