@@ -14,9 +14,6 @@
  */
 #define MAX_BLOCKED 256
 
-static struct ublk_control *control;
-static guint source;
-
 typedef struct {
 	ublk_control_done done;
 	gpointer user_data;
@@ -24,6 +21,10 @@ typedef struct {
 	GCancellable *cancellable;
 	gulong handler;
 } Command;
+
+static struct ublk_control *control;
+static guint source;
+static GList *commands; /* of Command: those that are under way */
 
 static gboolean on_readable(gint fd, GIOCondition condition, gpointer unused)
 {
@@ -65,11 +66,25 @@ struct ublk_control *kernel_get(GError **error)
 	return control;
 }
 
+static void command_free(Command *command)
+{
+	commands = g_list_remove(commands, command);
+	/* not g_cancellable_disconnect(): it would wait for a handler that is calling this */
+	if (command->cancellable) {
+		g_signal_handler_disconnect(command->cancellable, command->handler);
+		g_object_unref(command->cancellable);
+	}
+	g_free(command);
+}
+
 void kernel_close(void)
 {
 	g_clear_handle_id(&source, g_source_remove);
+	/* nobody is told of what is under way */
 	ublk_control_close(control);
 	control = NULL;
+	while (commands)
+		command_free(commands->data);
 }
 
 guint64 kernel_get_features(void)
@@ -79,14 +94,12 @@ guint64 kernel_get_features(void)
 
 static void on_done(int res, const void *buf, size_t len, void *user_data)
 {
-	g_autofree Command *command = user_data;
+	Command *command = user_data;
+	ublk_control_done done = command->done;
+	gpointer done_data = command->user_data;
 
-	/* not g_cancellable_disconnect(): it would wait for a handler that is calling this */
-	if (command->cancellable) {
-		g_signal_handler_disconnect(command->cancellable, command->handler);
-		g_object_unref(command->cancellable);
-	}
-	command->done(res, buf, len, command->user_data);
+	command_free(command);
+	done(res, buf, len, done_data);
 }
 
 static void on_cancelled(GCancellable *cancellable, gpointer user_data)
@@ -115,6 +128,7 @@ gboolean kernel_command(const struct ublk_control_cmd *cmd, GCancellable *cancel
 			    "cannot hand a command to the kernel: %s", g_strerror(-res));
 		return FALSE;
 	}
+	commands = g_list_prepend(commands, command);
 	if (cancellable) {
 		command->cancellable = g_object_ref(cancellable);
 		command->handler = g_signal_connect(cancellable, "cancelled",
