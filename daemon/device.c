@@ -312,14 +312,19 @@ static gboolean on_not_started(gpointer user_data)
 	return G_SOURCE_REMOVE;
 }
 
+void device_watch_sender(Device *device, GDBusConnection *bus, const char *sender)
+{
+	device->sender_watch = g_bus_watch_name_on_connection(
+		bus, sender, G_BUS_NAME_WATCHER_FLAGS_NONE, NULL, on_sender_vanished, device, NULL);
+}
+
 void device_bind_sender(Device *device, GDBusConnection *bus, const char *sender, guint timeout_ms)
 {
 	if (device->sender != sender) {
 		g_free(device->sender);
 		device->sender = g_strdup(sender);
 	}
-	device->sender_watch = g_bus_watch_name_on_connection(
-		bus, sender, G_BUS_NAME_WATCHER_FLAGS_NONE, NULL, on_sender_vanished, device, NULL);
+	device_watch_sender(device, bus, sender);
 	device->deadline = g_timeout_add(timeout_ms, on_not_started, device);
 }
 

@@ -107,9 +107,11 @@ gboolean device_get_node_owner(const Device *device, uid_t *uid);
 gboolean device_is_anothers(const Device *device);
 
 /*
- * Bind it to its creator: it is taken away when `sender` (borrowed) has left the bus, or after
- * timeout_ms. And to its server: when the process has ended. unbind takes the first back.
+ * Watch its creator: it is taken away when `sender` (borrowed) has left the bus. Bind it to its
+ * creator: also after timeout_ms. unbind takes both back. And to its server: it is taken away when
+ * the process has ended.
  */
+void device_watch_sender(Device *device, GDBusConnection *bus, const char *sender);
 void device_bind_sender(Device *device, GDBusConnection *bus, const char *sender, guint timeout_ms);
 void device_unbind_sender(Device *device);
 gboolean device_bind_server(Device *device, pid_t pid, GError **error);

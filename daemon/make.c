@@ -677,6 +677,8 @@ void make_add(Request *request)
 		return;
 	device->target = g_strdup(request->text);
 	device->backing = g_strdup(request->options->file);
+	/* who leaves before the answer (Ctrl-C) would have a device and not know of it */
+	device_watch_sender(device, bus(), request->caller->sender);
 	job_begin(&make_new(request, device)->job, add_steps, on_add_done);
 }
 

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A device that was created and never started does not stay: it goes at once when its creator leaves the bus (ended, killed, or just
-# disconnected), and after the administrator's deadline when the creator stays. What it keeps open then is of no use.
+# disconnected), and after the administrator's deadline when the creator stays. What it keeps open then is of no use. Nor is there a
+# device of who leaves while AddDevice makes it.
 . "$(dirname "$0")/devices.sh"
 
 configure <<'E'
@@ -69,3 +70,14 @@ refused "(AccessDenied|InteractiveAuthorizationRequired)" . as bob "$BUS_CALL" "
 assert_eq "$(property "$n" State)" created "the state after bob's Start"
 let_creator_go
 wait_until 3 _is_gone "$n" || assert_gone "$n"
+
+# While udev processes nothing, AddDevice waits.
+at_exit udevadm control --start-exec-queue
+udevadm control --stop-exec-queue
+as alice "$BUS_CALL" Manager AddDevice "('null', {'size': <uint64 1048576>, 'id': <uint32 5>})" > /dev/null 2>&1 &
+wait_until 10 test -e /dev/ublkc5 || fail "no device is made"
+pkill -KILL -u alice -x bus-call
+wait $! || true
+wait_for_gone 5 /dev/ublkc5
+udevadm control --start-exec-queue
+wait_until 5 _is_gone 5 || assert_gone 5
