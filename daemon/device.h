@@ -45,10 +45,12 @@ typedef struct {
 	gboolean prompted;   /* somebody typed a password for it */
 	Job *job;            /* what makes or starts it, or NULL */
 	gboolean stop_asked; /* somebody has asked for its stop: its end will be no accident */
+	struct Stop *stop;   /* under way, or NULL */
 	Teardown *teardown;  /* what takes it away, or NULL */
 	Buffers *buffers;    /* its shared memory (buffers.c), or NULL */
 	pid_t server_pid;
 	int server_pidfd;
+	int report_fd;      /* of a created one: its server will report there (OpenReport); or -1 */
 	guint server_watch; /* source: the server's end */
 	guint unit_watch;   /* units_watch(): how that was */
 	guint sender_watch; /* name watch: the creator's leaving */

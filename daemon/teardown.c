@@ -153,6 +153,13 @@ static void tell_busy(Teardown *teardown)
 	tell_waiters(teardown, error);
 }
 
+/* Those who wait are told so when that time is over. One at a time: the one before is given up. */
+static void be_patient(Teardown *teardown, guint ms, GSourceFunc late)
+{
+	g_clear_handle_id(&teardown->patience, g_source_remove);
+	teardown->patience = g_timeout_add(ms, late, teardown);
+}
+
 static gboolean on_late(gpointer user_data)
 {
 	Teardown *teardown = user_data;
@@ -183,7 +190,7 @@ static void delete_device(Teardown *teardown)
 		branch_end(teardown);
 		return;
 	}
-	teardown->patience = g_timeout_add(settings()->stop_ms, on_delete_late, teardown);
+	be_patient(teardown, settings()->stop_ms, on_delete_late);
 }
 
 static void on_unit_stopped(const GError *error, gpointer user_data)
@@ -268,10 +275,11 @@ static gboolean on_stop_late(gpointer user_data)
 {
 	Teardown *teardown = user_data;
 
+	teardown->patience = 0;
 	if (teardown->device->unit && !teardown->unit_ending) {
 		/* systemd tells it to leave, and kills it if it does not */
 		end_unit(teardown);
-		teardown->patience = g_timeout_add(UNIT_MS, on_late, teardown);
+		be_patient(teardown, UNIT_MS, on_late);
 		return G_SOURCE_REMOVE;
 	}
 	/* somebody's own: the kernel kills it when its oldest request is 30 seconds old */
@@ -292,7 +300,7 @@ static void stop_io(Teardown *teardown)
 		branch_end(teardown);
 		return;
 	}
-	teardown->patience = g_timeout_add(settings()->stop_ms, on_stop_late, teardown);
+	be_patient(teardown, settings()->stop_ms, on_stop_late);
 }
 
 static void on_creds(Creds *creds, const GError *error, gpointer user_data)
@@ -360,7 +368,7 @@ void teardown_begin(Device *device, const char *reason, TeardownDone done, gpoin
 		/* those before were told that it takes long; this one is not kept waiting without
 		 * end either */
 		if (done && !teardown->patience)
-			teardown->patience = g_timeout_add(settings()->stop_ms, on_late, teardown);
+			be_patient(teardown, settings()->stop_ms, on_late);
 		return;
 	}
 	if (device->job)
@@ -382,22 +390,38 @@ void teardown_job_ended(Device *device)
 		run(device->teardown);
 }
 
-typedef struct {
+/* ---- Stop ---- */
+
+typedef struct Stop {
 	Device *device;
-	TeardownDone done;
+	TeardownDone done; /* NULL: told already */
 	gpointer user_data;
+	guint patience; /* source: how long it is waited for */
 } Stop;
+
+static void answer(Stop *stop, const GError *error)
+{
+	TeardownDone done = stop->done;
+
+	g_clear_handle_id(&stop->patience, g_source_remove);
+	stop->done = NULL;
+	if (done)
+		done(error, stop->user_data);
+}
 
 static void stop_end(Stop *stop, const GError *error)
 {
+	Device *device = stop->device;
+
+	device->stop = NULL;
 	/* it was not: it can be asked for again */
-	if (error && !stop->device->teardown) {
-		device_set_state(stop->device, UBLK_STATE_LIVE);
-		device_set_ending(stop->device, "");
-		stop->device->stop_asked = FALSE;
+	if (error && !device->teardown) {
+		device_set_state(device, UBLK_STATE_LIVE);
+		device_set_ending(device, "");
+		device->stop_asked = FALSE;
 	}
-	stop->done(error, stop->user_data);
-	device_unref(stop->device);
+	answer(stop, error);
+	device_unref(device);
 	g_free(stop);
 }
 
@@ -410,17 +434,38 @@ static void on_stopped(int res, const void *buf, size_t len, void *user_data)
 	stop_end(user_data, error);
 }
 
+static gboolean on_stop_slow(gpointer user_data)
+{
+	Stop *stop = user_data;
+	g_autoptr(GError) error = g_error_new(
+		UBLK_ERROR, UBLK_ERROR_TIMED_OUT,
+		"the server, process %d, does not end the requests that it has; device %u stops as "
+		"soon as it does, or ends",
+		stop->device->server_pid, stop->device->id);
+
+	stop->patience = 0;
+	answer(stop, error);
+	return G_SOURCE_REMOVE;
+}
+
+/*
+ * STOP_DEV waits for the requests that the server has, and holds the device's lock meanwhile, under
+ * which other commands on it wait too. It gets no deadline, only its caller does: a device that was
+ * live again while the kernel still stops it could be given command after command, which all wait,
+ * until there is no worker left for anybody's.
+ */
 void teardown_stop(Device *device, TeardownDone done, gpointer user_data)
 {
 	g_autoptr(GError) error = NULL;
 	Stop *stop = g_new(Stop, 1);
 
-	stop->device = device_ref(device);
-	stop->done = done;
-	stop->user_data = user_data;
+	*stop = (Stop){ device_ref(device), done, user_data, 0 };
+	device->stop = stop;
 	device_set_state(device, UBLK_STATE_STOPPING);
 	device_set_ending(device, STOP_ASKED);
 	device->stop_asked = TRUE;
-	if (!command(device, UBLK_U_CMD_STOP_DEV, settings()->stop_ms, on_stopped, stop, &error))
+	if (command(device, UBLK_U_CMD_STOP_DEV, UBLK_NO_TIMEOUT, on_stopped, stop, &error))
+		stop->patience = g_timeout_add(settings()->stop_ms, on_stop_slow, stop);
+	else
 		stop_end(stop, error);
 }
