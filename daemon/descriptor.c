@@ -5,41 +5,79 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "error.h"
 #include "ublk-dbus.h"
 
 /*
- * Each user has closers of its own, so that one whose files are stuck keeps only its own waiting.
- * Two, so that one stuck file is not enough for that.
+ * A user has so many threads at once that close, so that one whose files are stuck keeps only its
+ * own waiting; and more than one, so that one stuck file is not enough for that.
  */
 #define CLOSERS 2
+/*
+ * Of all users: who has subordinate ids is many. The unit's TasksMax= is shared with those who act
+ * for other users and with the kernel's workers.
+ */
+#define MAX_CLOSERS 64
 
-static GMutex lock;       /* messages are also filtered in GDBus's thread */
-static GHashTable *pools; /* user → GThreadPool */
+typedef struct {
+	uid_t uid;
+	GQueue fds;    /* as pointers: to be closed */
+	guint closing; /* turns in the pool, each of which closes one */
+} Closer;
+
+static GMutex lock;         /* of all that follows: messages are also filtered in GDBus's thread */
+static GHashTable *closers; /* user → Closer: who has something to close */
+static GThreadPool *pool;   /* of Closer */
 
 static void close_one(gpointer data, gpointer unused)
 {
-	close(GPOINTER_TO_INT(data) - 1);
+	Closer *closer = data;
+	gpointer fd;
+	gboolean is_one;
+
+	g_mutex_lock(&lock);
+	is_one = !g_queue_is_empty(&closer->fds);
+	fd = g_queue_pop_head(&closer->fds);
+	g_mutex_unlock(&lock);
+	if (is_one)
+		close(GPOINTER_TO_INT(fd));
+	g_mutex_lock(&lock);
+	if (!g_queue_is_empty(&closer->fds)) {
+		/* behind the other users' */
+		g_thread_pool_push(pool, closer, NULL);
+	} else if (--closer->closing == 0) {
+		g_hash_table_remove(closers, GUINT_TO_POINTER(closer->uid));
+		g_free(closer);
+	}
+	g_mutex_unlock(&lock);
 }
 
 void descriptor_close_later(int fd, uid_t user)
 {
-	GThreadPool *pool;
+	Closer *closer;
 
 	if (fd < 0)
 		return;
 	g_mutex_lock(&lock);
-	if (!pools)
-		pools = g_hash_table_new(NULL, NULL);
-	pool = g_hash_table_lookup(pools, GUINT_TO_POINTER(user));
 	if (!pool) {
-		pool = g_thread_pool_new(close_one, NULL, CLOSERS, FALSE, NULL);
-		g_hash_table_insert(pools, GUINT_TO_POINTER(user), pool);
+		closers = g_hash_table_new(NULL, NULL);
+		pool = g_thread_pool_new(close_one, NULL, MAX_CLOSERS, FALSE, NULL);
 	}
-	/* + 1, since a pool takes no NULL and 0 is a descriptor */
-	g_thread_pool_push(pool, GINT_TO_POINTER(fd + 1), NULL);
+	closer = g_hash_table_lookup(closers, GUINT_TO_POINTER(user));
+	if (!closer) {
+		closer = g_new0(Closer, 1);
+		closer->uid = user;
+		g_hash_table_insert(closers, GUINT_TO_POINTER(user), closer);
+	}
+	g_queue_push_tail(&closer->fds, GINT_TO_POINTER(fd));
+	if (closer->closing < CLOSERS) {
+		closer->closing++;
+		/* without a thread (EAGAIN) it waits for one */
+		g_thread_pool_push(pool, closer, NULL);
+	}
 	g_mutex_unlock(&lock);
 }
 
@@ -102,13 +140,19 @@ int descriptor_get(GUnixFDList *fds, gint32 handle, const char *option, GError *
 pid_t descriptor_get_pid(int pidfd, const char *option, GError **error)
 {
 	char path[64], line[128];
-	FILE *info;
+	FILE *info = NULL;
 	int pid = -2;
 
-	g_snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
-	info = fopen(path, "re");
-	/* of some kinds of descriptors it has lines without end */
-	for (int lines = 0; info && lines < 32 && fgets(line, sizeof(line), info); lines++)
+	/*
+	 * What it is the kernel says without asking the file. What is in fdinfo the file's own code
+	 * writes: that of an epoll waits for a lock that its owner can hold for ever, with a page
+	 * that is never filled, and has as many lines as its owner likes.
+	 */
+	if (syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) == 0 || errno != EBADF) {
+		g_snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+		info = fopen(path, "re");
+	}
+	while (info && fgets(line, sizeof(line), info))
 		if (sscanf(line, "Pid: %d", &pid) == 1)
 			break;
 	if (info)
