@@ -17,7 +17,8 @@
  * - Signals that are sent to ublkd alone are dropped, but for the bus's own: nobody else has
  *   something to signal to it.
  *
- * Answers to ublkd's own calls come only from those whom it asks; the bus sees to that.
+ * Answers to ublkd's own calls come only from those whom it asks; the bus sees to that. Who has
+ * called ublkd is only asked whether it reads (unread.h), so its answers are as good as empty.
  *
  * GLib finds the bus by an address in the environment, which is this file's: whatever in this
  * process asks GLib for the bus is behind it.
@@ -48,6 +49,8 @@
 #define MAX_FIELDS 16384
 /* Of a message that is no call. The credentials of a user in 65536 groups have 256 KiB. */
 #define MAX_OTHER (4 << 20)
+/* Of an answer of somebody who has called ublkd, with an error's text. */
+#define MAX_PONG 1024
 
 /*
  * What a call that waits counts, besides one: so many bytes as one, a descriptor as so many. One
@@ -453,6 +456,10 @@ static gboolean judge(const Header *header, gboolean lost, Call **call)
 	if (header->type == G_DBUS_MESSAGE_TYPE_SIGNAL && header->destination &&
 	    g_strcmp0(header->sender, "org.freedesktop.DBus") != 0)
 		return FALSE;
+	if (header->type != G_DBUS_MESSAGE_TYPE_METHOD_CALL &&
+	    header->type != G_DBUS_MESSAGE_TYPE_SIGNAL && header->sender &&
+	    turns_know(header->sender))
+		return size <= MAX_PONG && !header->descriptors && !lost;
 	if (header->type != G_DBUS_MESSAGE_TYPE_METHOD_CALL)
 		return size <= MAX_OTHER;
 	/* and nobody calls before GDBus is asked to say what it reads */

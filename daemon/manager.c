@@ -192,8 +192,8 @@ static void act_reload(Request *request)
 
 static const RequestMethod method_add = { "create", OPTIONS_ADD, check_add, make_add,
 					  .counts = TRUE };
-static const RequestMethod method_create = { "create", OPTIONS_CREATE, check_creation, make_create,
-					     .counts = TRUE };
+static const RequestMethod method_create = { "create",    OPTIONS_CREATE, check_creation,
+					     make_create, .counts = TRUE, .gives = TRUE };
 static const RequestMethod method_get_limits = { "tell the limits", OPTIONS_LOOKUP, check_lookup,
 						 act_get_limits, .counts = TRUE };
 static const RequestMethod method_get_counters = { "tell the counters", OPTIONS_MANAGER,

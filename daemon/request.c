@@ -11,6 +11,7 @@
 #include "error.h"
 #include "kernel.h"
 #include "kernel/ublk-node.h"
+#include "unread.h"
 
 /*
  * Calls under way at once: of one connection to the bus, of one user, in all. An honest program has
@@ -43,6 +44,8 @@ static void request_free(Request *request)
 void request_return(Request *request, GVariant *value, GUnixFDList *fds)
 {
 	g_dbus_method_invocation_return_value_with_unix_fd_list(request->invocation, value, fds);
+	if (fds)
+		unread_note(request->caller);
 	request_free(request);
 }
 
@@ -150,7 +153,8 @@ static void act(Request *request)
 			     g_error_new_literal(UBLK_ERROR, UBLK_ERROR_BUSY,
 						 "the administrator has changed the settings "
 						 "meanwhile; call again"));
-	else if (request->method->check && !request->method->check(request, &error))
+	else if ((request->method->check && !request->method->check(request, &error)) ||
+		 (request->method->gives && !unread_check(request->caller, &error)))
 		request_fail(request, error);
 	else
 		request->method->act(request);

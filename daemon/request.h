@@ -27,6 +27,7 @@ typedef struct {
 	/* Do it; ends, once, in request_return() or request_fail(). */
 	void (*act)(Request *request);
 	gboolean counts; /* it looks at limits: request_get_limits() */
+	gboolean gives;  /* its answer has a descriptor */
 } RequestMethod;
 
 struct Request {

@@ -179,6 +179,16 @@ void turns_introduce(const char *name, uid_t uid)
 	g_mutex_unlock(&lock);
 }
 
+gboolean turns_know(const char *name)
+{
+	gboolean known;
+
+	g_mutex_lock(&lock);
+	known = senders && g_hash_table_contains(senders, name);
+	g_mutex_unlock(&lock);
+	return known;
+}
+
 GSList *turns_forget(const char *name, uid_t *uid)
 {
 	TurnsSender *sender;

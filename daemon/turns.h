@@ -51,6 +51,8 @@ void turns_done(Call *call);
 
 /* Whose that connection is. */
 void turns_introduce(const char *sender, uid_t uid);
+/* Whether that connection has called, and not left. */
+gboolean turns_know(const char *sender);
 /*
  * That connection has left the bus. What of its calls waits is freed, and the descriptors are
  * returned (of GUnixFDList, to be freed), or NULL; *uid is whose it was, or -1.

@@ -12,51 +12,9 @@ pid=$(ublkd_pid)
 before=$(descriptors)
 since=$(date '+%F %T')
 
-as alice python3 - <<-'P'
+as alice env PYTHONPATH="$PWD" PYTHONDONTWRITEBYTECODE=1 python3 - <<-'P'
 	import array, os, random, socket, struct
-
-	def aligned(b, n):
-	    return b + bytes(-len(b) % n)
-
-	def string(s):
-	    return struct.pack('<I', len(s)) + s.encode() + b'\0'
-
-	# a signature of one letter ends where every value may begin
-	def field(code, signature, value):
-	    return bytes([code, 1]) + signature.encode() + b'\0' + value
-
-	def header(fields):
-	    out = b''
-	    for one in fields:
-	        out = aligned(out, 8) + one
-	    return out
-
-	def message(member, signature, body, fds=None, extra=(), kind=1, serial=2, flags=0, length=None):
-	    fields = [field(1, 'o', string('/org/ublk1/Manager')), field(2, 's', string('org.ublk1.Manager')),
-	              field(3, 's', string(member)), field(6, 's', string('org.ublk1')),
-	              field(8, 'g', bytes([len(signature)]) + signature.encode() + b'\0')]
-	    if fds is not None:
-	        fields.append(field(9, 'u', struct.pack('<I', fds)))
-	    fields += extra
-	    h = header(fields)
-	    return aligned(struct.pack('<cBBBII', b'l', kind, flags, 1, len(body) if length is None else length, serial)
-	                   + struct.pack('<I', len(h)) + h, 8) + body
-
-	def connect():
-	    s = socket.socket(socket.AF_UNIX)
-	    s.settimeout(20)
-	    s.connect('/run/dbus/system_bus_socket')
-	    s.sendall(b'\0AUTH EXTERNAL ' + str(os.getuid()).encode().hex().encode() + b'\r\nNEGOTIATE_UNIX_FD\r\n')
-	    said = b''
-	    while said.count(b'\r\n') < 2:
-	        said += s.recv(4096)
-	    assert said.startswith(b'OK') and b'AGREE_UNIX_FD' in said, said
-	    s.sendall(b'BEGIN\r\n')
-	    h = header([field(1, 'o', string('/org/freedesktop/DBus')), field(2, 's', string('org.freedesktop.DBus')),
-	                field(3, 's', string('Hello')), field(6, 's', string('org.freedesktop.DBus'))])
-	    s.sendall(aligned(struct.pack('<cBBBII', b'l', 1, 0, 1, 0, 1) + struct.pack('<I', len(h)) + h, 8))
-	    s.recv(65536)
-	    return s
+	from raw_bus import aligned, connect, field, message, string
 
 	def options(handle):
 	    entry = string('file') + bytes([1]) + b'h\0'
