@@ -139,6 +139,22 @@ gboolean device_call(Bus *bus, const Device *device, const char *method, GError 
 			       error);
 }
 
+int device_get_descriptor(Bus *bus, const Device *device, const char *method,
+			  GVariantBuilder *options, GError **error)
+{
+	g_autoptr(GUnixFDList) fds = NULL;
+	g_autoptr(GVariant) reply = NULL;
+	gint32 index;
+
+	device_add_identity(device, options);
+	reply = bus_call(bus, device->path, UBLK_BUS_DEVICE_INTERFACE, method,
+			 g_variant_new("(a{sv})", options), "(h)", NULL, &fds, error);
+	if (!reply)
+		return -1;
+	g_variant_get(reply, "(h)", &index);
+	return bus_get_descriptor(fds, index, error);
+}
+
 char *device_get_backing_file(Bus *bus, const Device *device, GError **error)
 {
 	g_autoptr(GVariant) reply =

@@ -59,6 +59,13 @@ char *device_get_backing_file(Bus *bus, const Device *device, GError **error);
  */
 void device_add_identity(const Device *device, GVariantBuilder *options);
 
+/*
+ * The descriptor that a method answers, a duplicate, closed on exec, the caller's; -1 with @error.
+ * Takes what is in @options, and adds the identity.
+ */
+int device_get_descriptor(Bus *bus, const Device *device, const char *method,
+			  GVariantBuilder *options, GError **error);
+
 /* Call a method that has no options of its own, of this device and not of the next with its number.
  */
 gboolean device_call(Bus *bus, const Device *device, const char *method, GError **error);

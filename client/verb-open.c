@@ -23,22 +23,13 @@
 /* A duplicate of the descriptor that ublkd has opened, closed on exec; -1 with @error. */
 static int open_device(Bus *bus, const Device *device, gboolean read_only, GError **error)
 {
-	g_autoptr(GUnixFDList) fds = NULL;
-	g_autoptr(GVariant) reply = NULL;
 	GVariantBuilder options;
-	gint32 index;
 
 	g_variant_builder_init(&options, G_VARIANT_TYPE_VARDICT);
-	device_add_identity(device, &options);
 	if (read_only || device->read_only)
 		g_variant_builder_add(&options, "{sv}", UBLK_OPT_READ_ONLY,
 				      g_variant_new_boolean(TRUE));
-	reply = bus_call(bus, device->path, UBLK_BUS_DEVICE_INTERFACE, "OpenBlockDevice",
-			 g_variant_new("(a{sv})", &options), "(h)", NULL, &fds, error);
-	if (!reply)
-		return -1;
-	g_variant_get(reply, "(h)", &index);
-	return bus_get_descriptor(fds, index, error);
+	return device_get_descriptor(bus, device, "OpenBlockDevice", &options, error);
 }
 
 /* The command's words, each {} in them replaced. */

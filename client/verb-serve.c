@@ -87,43 +87,27 @@ static GPtrArray *build_argv(const MakeOptions *options, const Device *device)
 	return argv;
 }
 
-/* The server reports on one end to ublkd, which has the other. */
-static gboolean make_report(int *ublkd_end, int *server_end, GError **error)
+/* The server's end of a socket on which it reports to ublkd; -1 with `error`. */
+static int open_report(Bus *bus, const Device *device, GError **error)
 {
-	int ends[2];
-	int yes = 1;
+	GVariantBuilder options;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
-		g_set_error(error, CLIENT_ERROR, EXIT_CODE_FAILURE, "socketpair: %s",
-			    g_strerror(errno));
-		return FALSE;
-	}
-	*ublkd_end = ends[0];
-	*server_end = ends[1];
-	/* Before there is a sender: its pid is added to what is sent from now on. */
-	if (setsockopt(*ublkd_end, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)) < 0) {
-		g_set_error(error, CLIENT_ERROR, EXIT_CODE_FAILURE, "SO_PASSCRED: %s",
-			    g_strerror(errno));
-		return FALSE;
-	}
-	return TRUE;
+	g_variant_builder_init(&options, G_VARIANT_TYPE_VARDICT);
+	return device_get_descriptor(bus, device, "OpenReport", &options, error);
 }
 
 /* Returns when the block device can be used. */
-static gboolean call_start(Bus *bus, const char *path, int report, int pidfd, GError **error)
+static gboolean call_start(Bus *bus, const char *path, int pidfd, GError **error)
 {
 	g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
-	int report_index = g_unix_fd_list_append(fds, report, error);
-	int server_index = report_index < 0 ? -1 : g_unix_fd_list_append(fds, pidfd, error);
+	int server = g_unix_fd_list_append(fds, pidfd, error);
 	GVariantBuilder builder;
 
-	if (server_index < 0)
+	if (server < 0)
 		return FALSE;
 	g_variant_builder_init(&builder, G_VARIANT_TYPE_VARDICT);
-	g_variant_builder_add(&builder, "{sv}", UBLK_OPT_REPORT,
-			      g_variant_new_handle(report_index));
-	g_variant_builder_add(&builder, "{sv}", UBLK_OPT_SERVER,
-			      g_variant_new_handle(server_index));
+	g_variant_builder_add(&builder, "{sv}", UBLK_OPT_REPORT, g_variant_new_boolean(TRUE));
+	g_variant_builder_add(&builder, "{sv}", UBLK_OPT_SERVER, g_variant_new_handle(server));
 	return bus_call_device(bus, path, "Start", g_variant_new("(a{sv})", &builder), fds, error);
 }
 
@@ -133,18 +117,17 @@ static ServerProcess *start_server(Bus *bus, const Device *device, const MakeOpt
 {
 	g_autoptr(GPtrArray) argv = build_argv(options, device);
 	g_autoptr(ServerProcess) process = NULL;
-	autofd ublkd_end = -1;
-	autofd server_end = -1;
+	autofd report = open_report(bus, device, error);
 
-	if (!make_report(&ublkd_end, &server_end, error))
+	if (report < 0)
 		return NULL;
-	process = server_process_start(argv, char_fd, server_end, error);
+	process = server_process_start(argv, char_fd, report, error);
 	if (!process)
 		return NULL;
 	/* Or ublkd would wait for a report from a server that is dead. */
-	close_fd(&server_end);
-	server_end = -1;
-	if (!call_start(bus, device->path, ublkd_end, process->pidfd, error)) {
+	close_fd(&report);
+	report = -1;
+	if (!call_start(bus, device->path, process->pidfd, error)) {
 		/* It says why, if anybody; let it finish. */
 		server_process_end(process, 0);
 		return NULL;

@@ -52,7 +52,8 @@ typedef struct {
 } DescriptorMessage;
 
 /*
- * recvmsg() without waiting, from a socket that `user` can write to. All descriptors are taken,
+ * recvmsg() without waiting, from a socket that `user` can write to and, so that it does not wait,
+ * not read from: one of a pair that report_open() made. All descriptors are taken,
  * since those that there is no room for would be closed here and now; all but a single one are
  * closed later, and that one too if the caller does not take it out of `message`.
  */

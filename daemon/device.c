@@ -11,6 +11,7 @@
 #include "buffers.h"
 #include "caller.h"
 #include "daemon.h"
+#include "descriptor.h"
 #include "error.h"
 #include "journal.h"
 #include "kernel.h"
@@ -101,7 +102,7 @@ Device *device_new(guint32 wish, uid_t uid, gid_t gid, const char *name, GError 
 	device->name = name ? g_strdup(name) : default_name(uid, id);
 	device->named_by_number = !name;
 	device->state = UBLK_STATE_CREATED;
-	device->server_pidfd = -1;
+	device->server_pidfd = device->report_fd = -1;
 	device->created_at = g_get_real_time();
 	while (device->cookie == 0)
 		if (getrandom(&device->cookie, sizeof(device->cookie), 0) != sizeof(device->cookie))
@@ -124,6 +125,7 @@ void device_unref(Device *device)
 	g_clear_object(&device->object);
 	g_clear_pointer(&device->creds, creds_unref);
 	buffers_free(device->buffers);
+	descriptor_close_later(device->report_fd, device->uid);
 	g_free(device->name);
 	g_free(device->target);
 	g_free(device->backing);

@@ -706,13 +706,11 @@ void make_start(Request *request)
 			return;
 		}
 	}
-	if (options->report_fd >= 0 && !report_check_socket(options->report_fd, &error)) {
-		request_fail(request, error);
-		return;
-	}
 	make = make_new(request, request->device);
 	make->server_pid = server;
-	make->report_fd = options->report_fd;
-	options->report_fd = -1;
+	if (options->report == OPTION_TRUE) {
+		make->report_fd = request->device->report_fd;
+		request->device->report_fd = -1;
+	}
 	job_begin(&make->job, start_steps, on_start_done);
 }

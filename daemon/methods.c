@@ -2,14 +2,18 @@
 #include "methods.h"
 
 #include <errno.h>
+#include <gio/gunixfdlist.h>
+#include <unistd.h>
 
 #include "authority.h"
 #include "buffers.h"
 #include "daemon.h"
+#include "descriptor.h"
 #include "error.h"
 #include "kernel.h"
 #include "make.h"
 #include "open.h"
+#include "report.h"
 #include "request.h"
 #include "teardown.h"
 
@@ -20,22 +24,36 @@ static gboolean wrong_state(const Device *device, const char *wanted, GError **e
 	return FALSE;
 }
 
-static gboolean check_start(Request *request, GError **error)
+static gboolean check_created(Request *request, GError **error)
 {
-	Device *device = request->device;
-	const Options *options = request->options;
+	const Device *device = request->device;
 
 	if (device->teardown || device->job || device->target ||
 	    !g_str_equal(device->state, UBLK_STATE_CREATED))
 		return wrong_state(device, UBLK_STATE_CREATED, error);
-	if (options->report_fd >= 0 && options->given) {
+	return TRUE;
+}
+
+static gboolean check_start(Request *request, GError **error)
+{
+	const Options *options = request->options;
+
+	if (!check_created(request, error))
+		return FALSE;
+	if (options->report == OPTION_TRUE && options->given) {
 		g_set_error_literal(
 			error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
 			"option \"report\" tells all about the device: no other option but "
 			"\"server\" goes with it");
 		return FALSE;
 	}
-	if (options->report_fd < 0 && !options->limits.size) {
+	if (options->report == OPTION_TRUE && request->device->report_fd < 0) {
+		g_set_error_literal(error, UBLK_ERROR, UBLK_ERROR_INVALID_STATE,
+				    "there is no socket for a report: call OpenReport before each "
+				    "Start with option \"report\" (again if ublkd was restarted)");
+		return FALSE;
+	}
+	if (options->report != OPTION_TRUE && !options->limits.size) {
 		g_set_error_literal(
 			error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
 			"option \"size\" is needed where there is no option \"report\"");
@@ -175,6 +193,35 @@ static void act_get_backing_file(Request *request)
 	request_return(request, g_variant_new("(s)", path ? path : ""), NULL);
 }
 
+/*
+ * Both ends are ours: a socket that the caller had made, and could read from too, would have a
+ * reader wait for as long as the caller likes (recvmsg() locks the socket while it copies to a
+ * page of FUSE's or userfaultfd's), and would bring what the caller asked it for (SO_PASSPIDFD).
+ */
+static void act_open_report(Request *request)
+{
+	g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
+	Device *device = request->device;
+	GError *error = NULL;
+	int ours, theirs;
+
+	if (!report_open(&ours, &theirs, &error)) {
+		request_fail(request, error);
+		return;
+	}
+	if (g_unix_fd_list_append(fds, theirs, &error) < 0) {
+		close(ours);
+		request_fail(request, error);
+	} else {
+		descriptor_close_later(device->report_fd, device->uid);
+		device->report_fd = ours;
+		request_return(request, g_variant_new("(h)", 0), fds);
+	}
+	close(theirs);
+}
+
+static const RequestMethod method_open_report = { "report", OPTIONS_NONE, check_created,
+						  act_open_report, .gives = TRUE };
 static const RequestMethod method_start = { "start", OPTIONS_START, check_start, make_start };
 static const RequestMethod method_stop = { "stop", OPTIONS_NONE, check_live, act_stop };
 static const RequestMethod method_delete = { "delete", OPTIONS_NONE, NULL, act_delete };
@@ -188,12 +235,19 @@ static const RequestMethod method_unregister_buffer = { "unregister memory",
 							OPTIONS_UNREGISTER_BUFFER, buffers_check,
 							buffers_unregister };
 
-static const RequestMethod method_open = { "open", OPTIONS_OPEN, open_check, open_act };
+static const RequestMethod method_open = { "open", OPTIONS_OPEN, open_check, open_act,
+					   .gives = TRUE };
 
 static gboolean handle_start(UblkBusDevice *object, GDBusMethodInvocation *invocation,
 			     GUnixFDList *fds, GVariant *options, gpointer device)
 {
 	return request_begin(&method_start, invocation, device, options, NULL, 0);
+}
+
+static gboolean handle_open_report(UblkBusDevice *object, GDBusMethodInvocation *invocation,
+				   GUnixFDList *fds, GVariant *options, gpointer device)
+{
+	return request_begin(&method_open_report, invocation, device, options, NULL, 0);
 }
 
 static gboolean handle_stop(UblkBusDevice *object, GDBusMethodInvocation *invocation,
@@ -268,6 +322,7 @@ void methods_connect(Device *device)
 		GCallback handler;
 	} all[] = {
 		{ "handle-start", G_CALLBACK(handle_start) },
+		{ "handle-open-report", G_CALLBACK(handle_open_report) },
 		{ "handle-stop", G_CALLBACK(handle_stop) },
 		{ "handle-delete", G_CALLBACK(handle_delete) },
 		{ "handle-resize", G_CALLBACK(handle_resize) },

@@ -50,7 +50,7 @@ static const Option table[] = {
 	{ UBLK_OPT_SHARED_MEMORY, "b", ADD | CREATE, OPT(shared_memory) },
 	{ UBLK_OPT_FILE, "sh", ADD, OPT(file), OPT(file_fd) },
 	{ UBLK_OPT_DIRECT, "b", ADD, OPT(direct) },
-	{ UBLK_OPT_REPORT, "h", START, 0, OPT(report_fd) },
+	{ UBLK_OPT_REPORT, "b", START, OPT(report) },
 	{ UBLK_OPT_SERVER, "h", START, 0, OPT(server_fd) },
 	{ UBLK_OPT_OWNER, "u", LOOKUP, OPT(owner), 0, 0, G_MAXUINT32 - 1 },
 	{ UBLK_OPT_BACKED, "b", RESIZE, OPT(backed) },
@@ -76,7 +76,6 @@ void options_free(Options *options)
 	if (!options)
 		return;
 	descriptor_close_later(options->file_fd, options->sender);
-	descriptor_close_later(options->report_fd, options->sender);
 	descriptor_close_later(options->server_fd, options->sender);
 	descriptor_close_later(options->memory_fd, options->sender);
 	g_free(options->name);
@@ -94,8 +93,7 @@ static Options *options_new(void)
 	options->max_io_size = OPTIONS_DEFAULT_MAX_IO_SIZE;
 	options->direct = OPTION_UNSET;
 	options->need_get_data = OPTION_UNSET;
-	options->file_fd = options->report_fd = options->server_fd = -1;
-	options->memory_fd = -1;
+	options->file_fd = options->server_fd = options->memory_fd = -1;
 	return options;
 }
 

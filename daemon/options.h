@@ -37,10 +37,10 @@ typedef struct {
 	OptionBool direct, need_get_data;
 	char *file;    /* absolute path, or NULL */
 	int file_fd;   /* -1: none */
-	int report_fd; /* -1: none */
 	int server_fd; /* -1: none */
 	int memory_fd; /* -1: none */
 	OptionBool shared_memory, keep;
+	OptionBool report;         /* the server tells what the device is */
 	OptionBool backed;         /* the caller vouches for the backing file's size */
 	guint32 index;             /* of a buffer */
 	uid_t sender;              /* who gave it: whose descriptors these are */

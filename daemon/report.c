@@ -228,17 +228,3 @@ gboolean report_send_file(int ours, const char *path, int fd, GError **error)
 		    "cannot hand the backing file to the server: %s", g_strerror(errno));
 	return FALSE;
 }
-
-gboolean report_check_socket(int fd, GError **error)
-{
-	int domain = 0, type = 0;
-	socklen_t len = sizeof(int);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
-	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && domain == AF_UNIX &&
-	    type == SOCK_SEQPACKET)
-		return TRUE;
-	g_set_error_literal(error, UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
-			    "option \"report\" must be a UNIX socket of type SOCK_SEQPACKET");
-	return FALSE;
-}

@@ -40,6 +40,3 @@ gboolean report_open(int *ours, int *theirs, GError **error);
  * path, or a descriptor (stays the caller's). Never blocks.
  */
 gboolean report_send_file(int ours, const char *path, int fd, GError **error);
-
-/* Whether a descriptor from a caller is a socket that report_wait() can be given. */
-gboolean report_check_socket(int fd, GError **error);

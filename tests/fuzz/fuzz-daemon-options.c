@@ -37,7 +37,7 @@ static void check(OptionsMethod method, const Options *options)
 	FUZZ_ASSERT(options->index <= G_MAXUINT16);
 	/* what a method does not take is never set by it */
 	FUZZ_ASSERT(method == OPTIONS_ADD || (!options->file && options->file_fd < 0));
-	FUZZ_ASSERT(method == OPTIONS_START || (options->report_fd < 0 && options->server_fd < 0));
+	FUZZ_ASSERT(method == OPTIONS_START || (options->report != OPTION_TRUE && options->server_fd < 0));
 	FUZZ_ASSERT(method == OPTIONS_REGISTER_BUFFER || options->memory_fd < 0);
 	FUZZ_ASSERT(method == OPTIONS_LOOKUP || !options->has_owner);
 	FUZZ_ASSERT(method == OPTIONS_ADD || method == OPTIONS_START || !options->given);

@@ -357,7 +357,7 @@ static GVariant *make_options(void)
 		{ "max-segments", "u" },
 		{ "fua", "b" },
 		{ "volatile-cache", "b" },
-		{ "report", "h" },
+		{ "report", "b" },
 		{ "server", "h" },
 		{ "owner", "u" },
 		{ "backed", "b" },

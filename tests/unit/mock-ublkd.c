@@ -110,14 +110,33 @@ static void count_meant(UblkBusDevice *device, GVariant *options)
 		mock.meant += created_at == ublk_bus_device_get_created_at(device);
 }
 
+static int report_socket = -1;
+
+static gboolean handle_open_report(UblkBusDevice *device, GDBusMethodInvocation *invocation,
+				   GUnixFDList *fds, GVariant *options)
+{
+	g_autoptr(GUnixFDList) reply = g_unix_fd_list_new();
+	static const int yes = 1;
+	int ends[2];
+
+	note("OpenReport", options);
+	g_assert_cmpint(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), ==, 0);
+	g_assert_cmpint(setsockopt(ends[0], SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)), ==, 0);
+	report_socket = ends[0];
+	g_unix_fd_list_append(reply, ends[1], NULL);
+	close(ends[1]);
+	ublk_bus_device_complete_open_report(device, invocation, reply, g_variant_new_handle(0));
+	return TRUE;
+}
+
 static gboolean handle_start(UblkBusDevice *device, GDBusMethodInvocation *invocation,
 			     GUnixFDList *fds, GVariant *options)
 {
-	gint32 report, server;
-	int report_fd;
+	gboolean report = FALSE;
+	gint32 server;
 
 	/* Of a server that does not report: the parameters are the options. */
-	if (!g_variant_lookup(options, "report", "h", &report)) {
+	if (!g_variant_lookup(options, "report", "b", &report) || !report) {
 		count_meant(device, options);
 		note("Start", options);
 		g_assert_true(g_variant_lookup(options, "server", "h", &server));
@@ -128,12 +147,12 @@ static gboolean handle_start(UblkBusDevice *device, GDBusMethodInvocation *invoc
 	}
 	g_string_append(mock.calls, "Start\n");
 	g_assert_cmpuint(g_variant_n_children(options), ==, 2);
-	g_assert_true(g_variant_lookup(options, "report", "h", &report));
 	g_assert_true(g_variant_lookup(options, "server", "h", &server));
-	report_fd = g_unix_fd_list_get(fds, report, NULL);
 	mock.server_pidfd = g_unix_fd_list_get(fds, server, NULL);
-	receive_report(report_fd);
-	close(report_fd);
+	g_assert_cmpint(report_socket, >=, 0);
+	receive_report(report_socket);
+	close(report_socket);
+	report_socket = -1;
 	if (!refuse(invocation)) {
 		ublk_bus_device_set_state(device, "live");
 		ublk_bus_device_complete_start(device, invocation, NULL);
@@ -243,6 +262,7 @@ void mock_add_device(guint32 id, const char *name, guint32 uid)
 	ublk_bus_device_set_flag_names(device, flags);
 	ublk_bus_device_set_block_device(device, block);
 	ublk_bus_device_set_char_device(device, character);
+	g_signal_connect(device, "handle-open-report", G_CALLBACK(handle_open_report), NULL);
 	g_signal_connect(device, "handle-start", G_CALLBACK(handle_start), NULL);
 	g_signal_connect(device, "handle-stop", G_CALLBACK(handle_stop), NULL);
 	g_signal_connect(device, "handle-delete", G_CALLBACK(handle_delete), NULL);

@@ -101,7 +101,8 @@ static void test_serve(void)
 	}
 	assert_server_gone();
 	g_assert_cmpstr(mock.calls->str, ==,
-			"CreateDevice {'name': <'served'>, 'queues': <uint32 7>}\nStart\n"
+			"CreateDevice {'name': <'served'>, 'queues': <uint32 7>}\n"
+			"OpenReport {'created-at': <uint64 1700000000000009>}\nStart\n"
 			"Delete /org/ublk1/devices/9\n");
 	serve_down(folder, server);
 }

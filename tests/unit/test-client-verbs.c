@@ -344,7 +344,7 @@ static void test_open(void)
 		g_assert_cmpint(fails.status, ==, 42);
 		g_assert_cmpstr(mock.calls->str, ==,
 				"OpenBlockDevice {" CREATED_AT "}\n"
-				"OpenBlockDevice {" CREATED_AT ", 'read-only': <true>}\n"
+				"OpenBlockDevice {'read-only': <true>, " CREATED_AT "}\n"
 				"OpenBlockDevice {" CREATED_AT "}\n");
 	}
 	{

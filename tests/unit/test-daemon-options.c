@@ -153,7 +153,7 @@ static void refuses_what_is_wrong(void)
 	} all[] = {
 		{ OPTIONS_ADD, "{'colour': <'red'>}", "no option \"colour\"" },
 		/* known elsewhere is not known here */
-		{ OPTIONS_ADD, "{'report': <handle 0>}", "no option \"report\"" },
+		{ OPTIONS_ADD, "{'report': <true>}", "no option \"report\"" },
 		{ OPTIONS_CREATE, "{'file': <'/x'>}", "no option \"file\"" },
 		{ OPTIONS_NONE, "{'name': <'x'>}", "no option \"name\"" },
 		{ OPTIONS_ADD, "{'queues': <'4'>}", "\"queues\" wants an unsigned 32-bit number" },

@@ -161,25 +161,6 @@ static void gives_up(void)
 	close(theirs);
 }
 
-static void knows_a_socket(void)
-{
-	g_autoptr(GError) error = NULL;
-	int pair[2], fd = open("/dev/null", O_RDWR);
-
-	g_assert_false(report_check_socket(fd, &error));
-	g_clear_error(&error);
-	close(fd);
-	g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), ==, 0);
-	g_assert_false(report_check_socket(pair[0], &error));
-	g_clear_error(&error);
-	close(pair[0]);
-	close(pair[1]);
-	g_assert_cmpint(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), ==, 0);
-	g_assert_true(report_check_socket(pair[0], &error));
-	close(pair[0]);
-	close(pair[1]);
-}
-
 /* Who takes shared memory keeps the socket, and nobody else does. */
 static void hands_on_the_socket(void)
 {
@@ -217,7 +198,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/report/refuses-somebody-else", refuses_somebody_else);
 	g_test_add_func("/report/refuses-nonsense", refuses_nonsense);
 	g_test_add_func("/report/gives-up", gives_up);
-	g_test_add_func("/report/knows-a-socket", knows_a_socket);
 	g_test_add_func("/report/hands-on-the-socket", hands_on_the_socket);
 	return g_test_run();
 }
