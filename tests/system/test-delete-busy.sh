@@ -1,19 +1,41 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Delete ends within its deadline whatever the server does: one that was stopped (SIGSTOP) in the middle of requests cannot hold the
-# device, nor keep others from theirs.
+# Stop and Delete end within their deadline whatever the server does: one that was stopped (SIGSTOP) in the middle of requests cannot hold
+# the device, nor keep others from theirs.
 . "$(dirname "$0")/devices.sh"
 
+configure <<'E'
+[timeouts]
+stop=4
+E
 file=$(backing_file alice 4M)
-n=$(add_loop alice "$file")
-pid=$(server_pid "$n")
-kill -STOP "$pid"
-as alice dd if="/dev/ublkb$n" of=/dev/null bs=4096 count=1 iflag=direct status=none 2>/dev/null &
-reader=$!
 _has_request() {
 	awk '{ exit !($1 + $2 > 0) }' "/sys/block/ublkb$n/inflight"
 }
-wait_until 10 _has_request || fail "the read is not under way"
+# A read that the server has and does not answer.
+begin_read() {
+	n=$(add_loop alice "$file")
+	pid=$(server_pid "$n")
+	kill -STOP "$pid"
+	as alice dd if="/dev/ublkb$n" of=/dev/null bs=4096 count=1 iflag=direct status=none 2>/dev/null &
+	reader=$!
+	wait_until 10 _has_request || fail "the read is not under way"
+}
+
+# Stop is answered, and goes on: until it is over nothing else is done to the device that would have to wait for it.
+begin_read
+since=$(milliseconds)
+refused TimedOut "does not end the requests" as alice "$BUS_CALL" "$n" Stop '(@a{sv} {},)'
+assert_within 8000 "$since" "Stop with a server that is stopped"
+assert_eq "$(property "$n" State)" stopping "the state meanwhile"
+for call in "Stop (@a{sv} {},)" "Resize (uint64 1048576, @a{sv} {})"; do
+	refused InvalidState "is stopping" as alice "$BUS_CALL" "$n" "${call%% *}" "${call#* }"
+done
+kill -CONT "$pid"
+wait_until 20 _is_gone "$n" || assert_gone "$n"
+wait "$reader" || true
+
+begin_read
 
 since=$(milliseconds)
 as alice "$BUS_CALL" --timeout 90 "$n" Delete '(@a{sv} {},)' > /dev/null &

@@ -38,6 +38,18 @@ as alice chmod 0 "/dev/ublkc$n"
 kill -KILL "$pid"
 wait_until 5 _is_gone "$n" || assert_gone "$n"
 
+# Nor is a Delete in the middle of that left waiting, or waited for when it is over.
+for _ in 1 2; do
+	add
+	as alice chmod 0 "/dev/ublkc$n"
+	kill -KILL "$pid"
+	for _ in 1 2 3 4; do
+		as alice "$BUS_CALL" "$n" Delete '(@a{sv} {},)' > /dev/null 2>&1 || true
+	done &
+	wait_until 10 _is_gone "$n" || assert_gone "$n"
+	wait $!
+done
+
 # Nor with the node given to one of her subordinate ids, as containers can: it is not somebody else's device for that.
 to_subordinate="unshare --user --map-root-user --map-auto chown 1"
 add

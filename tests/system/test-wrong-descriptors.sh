@@ -86,6 +86,11 @@ for option in "'server': <handle -1>" "'server': <handle 1>" "'server': <handle 
 	assert_refusal "(InvalidArgument|InvalidState)" . "$answer"
 done
 exec 8>&-
+# Nor does ublkd ask a file what it is whose owner has arranged that the answer never comes.
+at_exit sysctl -qw vm.unprivileged_userfaultfd=0
+sysctl -qw vm.unprivileged_userfaultfd=1
+refused InvalidArgument "not a pidfd" as alice "$HELPERS/held-epoll" "$BUS_CALL" --fd 10 "$n" Start \
+	"({'size': <uint64 1048576>, 'server': <handle 0>},)"
 eval "exec $input>&-"
 wait "$id" || true
 wait_until 5 _is_gone "$n" || fail "the device of a caller that left is still there"
