@@ -28,6 +28,7 @@ Device *device_new(const char *path, GVariant *properties)
 	device->name = lookup_text(properties, "Name");
 	device->state = lookup_text(properties, "State");
 	device->ending = lookup_text(properties, "Ending");
+	device->server_error = lookup_text(properties, "ServerError");
 	device->target = lookup_text(properties, "Target");
 	device->char_device = lookup_text(properties, "CharDevice");
 	device->block_device = lookup_text(properties, "BlockDevice");
@@ -57,6 +58,7 @@ void device_free(Device *device)
 	g_free(device->name);
 	g_free(device->state);
 	g_free(device->ending);
+	g_free(device->server_error);
 	g_free(device->target);
 	g_strfreev(device->queue_cpus);
 	g_strfreev(device->flag_names);

@@ -12,7 +12,8 @@ typedef struct device {
 	char *name;
 	guint32 owner_uid, owner_gid;
 	char *state;
-	char *ending; /* why it goes away, empty: it does not */
+	char *ending;       /* why it goes away, empty: it does not */
+	char *server_error; /* what its server last said to have gone wrong, empty: nothing */
 	char *target;
 	guint64 size;                /* bytes */
 	guint32 logical_block_size;  /* bytes */

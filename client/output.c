@@ -225,6 +225,8 @@ void output_print_device(FILE *stream, const Device *device, const char *backing
 	print_line(stream, "State:", "%s", device->state);
 	if (*device->ending)
 		print_line(stream, "Goes away:", "%s", device->ending);
+	if (*device->server_error)
+		print_line(stream, "Server's last error:", "%s", device->server_error);
 	print_line(stream, "Target:", "%s",
 		   *device->target ? device->target : "(its owner runs the server)");
 	if (backing_file && *backing_file)
@@ -272,6 +274,7 @@ static void add_device(GVariantBuilder *b, const Device *device)
 	add(b, "owner_gid", g_variant_new_uint32(device->owner_gid));
 	add_text(b, "state", device->state);
 	add_text(b, "ending", device->ending);
+	add_text(b, "server_error", device->server_error);
 	add_text(b, "target", device->target);
 	add(b, "size", g_variant_new_uint64(device->size));
 	add(b, "logical_block_size", g_variant_new_uint32(device->logical_block_size));

@@ -88,6 +88,15 @@ static void print_state(const struct monitoring *monitoring, const char *text)
 	       terminal_end_style(&monitoring->terminal, style));
 }
 
+/* A sentence, when it is a new one. */
+static void print_sentence(const char *before, const char *now)
+{
+	g_autofree char *text = output_escape_text(now);
+
+	if (*now && g_strcmp0(before, now) != 0)
+		printf("  %s", text);
+}
+
 /* What a person wants to know of a new device, or of one that has changed. */
 static void print_details(const struct monitoring *monitoring, const Device *before,
 			  const Device *device)
@@ -102,11 +111,8 @@ static void print_details(const struct monitoring *monitoring, const Device *bef
 		}
 		print_state(monitoring, device->state);
 	}
-	if (*device->ending && (!before || !g_str_equal(before->ending, device->ending))) {
-		g_autofree char *ending = output_escape_text(device->ending);
-
-		printf("  %s", ending);
-	}
+	print_sentence(before ? before->ending : NULL, device->ending);
+	print_sentence(before ? before->server_error : NULL, device->server_error);
 	if (before ? before->size != device->size : device->size > 0) {
 		g_autofree char *size = output_format_size(device->size);
 

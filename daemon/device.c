@@ -208,6 +208,7 @@ void device_publish(Device *device, const struct ublksrv_ctrl_dev_info *info)
 	ublk_bus_device_set_owner_gid(device->bus, device->gid);
 	ublk_bus_device_set_state(device->bus, device->state);
 	ublk_bus_device_set_ending(device->bus, "");
+	ublk_bus_device_set_server_error(device->bus, "");
 	ublk_bus_device_set_target(device->bus, device->target ? device->target : "");
 	ublk_bus_device_set_queues(device->bus, device->queues);
 	ublk_bus_device_set_queue_depth(device->bus, device->depth);
@@ -385,6 +386,27 @@ gboolean device_bind_server(Device *device, pid_t pid, GError **error)
 	return TRUE;
 }
 
+/* Bytes of what a server says; and how often everybody who watches the device is told. */
+#define MAX_TROUBLE      256
+#define TROUBLES         10
+#define TROUBLE_INTERVAL G_USEC_PER_SEC
+
+/* It is a process of the user's: its words are cut and cleaned, and few. */
+static void on_unit_trouble(const char *text, gpointer user_data)
+{
+	Device *device = user_data;
+	g_autofree char *cut = g_strndup(text, MAX_TROUBLE);
+	g_autofree char *valid = g_utf8_make_valid(cut, -1);
+
+	if (!device->bus || g_str_equal(valid, ublk_bus_device_get_server_error(device->bus)))
+		return;
+	bucket_fill(&device->troubles, TROUBLES, TROUBLE_INTERVAL, g_get_monotonic_time());
+	if (device->troubles.tokens < 1)
+		return;
+	device->troubles.tokens--;
+	ublk_bus_device_set_server_error(device->bus, valid);
+}
+
 /* systemd is a little later with this than the pidfd, so it is a line of its own. */
 static void on_unit_ended(gboolean well, const char *how, gpointer user_data)
 {
@@ -404,7 +426,8 @@ static void on_unit_ended(gboolean well, const char *how, gpointer user_data)
 void device_set_unit(Device *device, char *unit)
 {
 	device->unit = unit;
-	device->unit_watch = units_watch(unit, on_unit_ended, device);
+	device->troubles = (Bucket){ TROUBLES, g_get_monotonic_time() };
+	device->unit_watch = units_watch(unit, on_unit_trouble, on_unit_ended, device);
 }
 
 unsigned int device_get_personality(const Device *device)

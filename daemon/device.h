@@ -11,6 +11,7 @@
 
 #include <gio/gio.h>
 
+#include "bucket.h"
 #include "creds.h"
 #include "job.h"
 #include "kernel/ublk-control.h"
@@ -52,7 +53,8 @@ typedef struct {
 	int server_pidfd;
 	int report_fd;      /* of a created one: its server will report there (OpenReport); or -1 */
 	guint server_watch; /* source: the server's end */
-	guint unit_watch;   /* units_watch(): how that was */
+	guint unit_watch;   /* units_watch(): how that was, and what it says before */
+	Bucket troubles;    /* what it may still say */
 	guint sender_watch; /* name watch: the creator's leaving */
 	guint deadline;     /* source: it was not started in time */
 	UblkBusDevice *bus;

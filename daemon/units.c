@@ -191,6 +191,7 @@ void units_quit(void)
 /* ---- how a server ended ---- */
 
 typedef struct {
+	UnitsTrouble trouble;
 	UnitsEnded ended; /* NULL: was told */
 	gpointer user_data;
 } Watch;
@@ -222,9 +223,13 @@ static void on_unit_changed(GDBusConnection *bus, const char *sender, const char
 	g_autoptr(GVariant) properties = g_variant_get_child_value(parameters, 1);
 	UnitsEnded ended = watch->ended;
 	g_autofree char *how = NULL;
-	const char *result = "";
-	gint32 code = 0, status = 0;
+	const char *result = "", *text = "";
+	gint32 code = 0, status = 0, number = 0;
 
+	g_variant_lookup(properties, "StatusErrno", "i", &number);
+	g_variant_lookup(properties, "StatusText", "&s", &text);
+	if (number && *text)
+		watch->trouble(text, watch->user_data);
 	g_variant_lookup(properties, "ExecMainCode", "i", &code);
 	g_variant_lookup(properties, "ExecMainStatus", "i", &status);
 	g_variant_lookup(properties, "Result", "&s", &result);
@@ -249,11 +254,12 @@ static char *make_unit_path(const char *unit)
 	return g_string_free(path, FALSE);
 }
 
-guint units_watch(const char *unit, UnitsEnded ended, gpointer user_data)
+guint units_watch(const char *unit, UnitsTrouble trouble, UnitsEnded ended, gpointer user_data)
 {
 	g_autofree char *path = make_unit_path(unit);
 	Watch *watch = g_new(Watch, 1);
 
+	watch->trouble = trouble;
 	watch->ended = ended;
 	watch->user_data = user_data;
 	return g_dbus_connection_signal_subscribe(

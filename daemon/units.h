@@ -8,6 +8,8 @@
 typedef void (*UnitsDone)(const GError *error, gpointer user_data);
 /* `how` says how the process ended ("exited with status 1"); `well`: with status 0. */
 typedef void (*UnitsEnded)(gboolean well, const char *how, gpointer user_data);
+/* What a unit's process says to have gone wrong: text from a user, of any length. */
+typedef void (*UnitsTrouble)(const char *text, gpointer user_data);
 
 void units_init(GDBusConnection *bus);
 void units_quit(void);
@@ -28,11 +30,11 @@ void units_open(const char *unit, guint32 dev_id, uid_t uid, gid_t gid, const ch
 		int stdin_fd, UnitsDone done, gpointer user_data);
 
 /*
- * Be told once how a unit's process ended. systemd says so before the unit is forgotten, so it
+ * Be told what a unit's process has to say (STATUS= with an ERRNO=), and once how it ended. systemd says so before the unit is forgotten, so it
  * comes before the end of units_stop(); it does not come when systemd says nothing (it is
  * restarted, the unit was gone already). The watch is to be ended by units_unwatch(), told or not.
  */
-guint units_watch(const char *unit, UnitsEnded ended, gpointer user_data);
+guint units_watch(const char *unit, UnitsTrouble trouble, UnitsEnded ended, gpointer user_data);
 void units_unwatch(guint watch);
 
 /*

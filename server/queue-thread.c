@@ -18,6 +18,7 @@
 #include "kernel/ublk-uring.h"
 #include "kernel/uring-compat.h"
 #include "pace.h"
+#include "report.h"
 #include "sandbox/confine.h"
 
 /* user_data: a tag for the target's SQEs, UBLK_QUEUE_USER_DATA for the driver's, and this. */
@@ -134,12 +135,12 @@ static void log_failed_request(const struct target_request *req, int result)
 
 	/* A flush has no range: its sector is all ones. */
 	if (n < MAX_LOGGED_ERRORS && req->op == UBLK_IO_OP_FLUSH)
-		server_log("flush failed: %s", strerror(-result));
+		report_trouble(result, "flush failed: %s", strerror(-result));
 	else if (n < MAX_LOGGED_ERRORS)
-		server_log("%s of %llu bytes at %llu failed: %s",
-			   req->op < sizeof(names) / sizeof(*names) ? names[req->op] : "request",
-			   (unsigned long long)target_request_length(req),
-			   (unsigned long long)req->offset, strerror(-result));
+		report_trouble(result, "%s of %llu bytes at %llu failed: %s",
+			       req->op < sizeof(names) / sizeof(*names) ? names[req->op] : "request",
+			       (unsigned long long)target_request_length(req),
+			       (unsigned long long)req->offset, strerror(-result));
 	else if (n == MAX_LOGGED_ERRORS)
 		server_log("further failed requests are not logged");
 }
@@ -213,9 +214,9 @@ static void give_up_late_requests(struct queue_thread *q)
 	while ((tag = deadline_find_due(&q->deadline)) >= 0) {
 		struct target_request *req = &q->requests[tag];
 
-		server_log("the backing has not answered for %d s",
-			   DEADLINE_TICKS * DEADLINE_TICK_S);
 		log_failed_request(req, -ETIMEDOUT);
+		report_trouble(ETIMEDOUT, "the backing has not answered for %d s",
+			       DEADLINE_TICKS * DEADLINE_TICK_S);
 		deadline_give_up(&q->deadline, req->tag, changes_backing(req->op));
 		ublk_queue_swap_buffer(&q->queue, req->tag);
 		/* There may be more of them than one round has room for. */

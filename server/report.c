@@ -164,6 +164,23 @@ void report_notify_open(void)
 	notify_fd = connect_notify();
 }
 
+void report_trouble(int err, const char *format, ...)
+{
+	char line[1024], text[sizeof(line) + 64];
+	va_list args;
+	int len;
+
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	server_log("%s", line);
+	if (notify_fd < 0)
+		return;
+	len = snprintf(text, sizeof(text), "ERRNO=%d\nSTATUS=%s", err < 0 ? -err : err, line);
+	/* No request waits for systemd: it is in the log all the same. */
+	send(notify_fd, text, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 void report_notify(const char *format, ...)
 {
 	char text[REPORT_MAX];

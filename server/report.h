@@ -47,5 +47,12 @@ int report_receive_file(int fd, int *file, char path[PATH_MAX], struct server_er
  */
 void report_notify_open(void);
 
+/*
+ * Something has gone wrong while the device is served: into the log, and to $NOTIFY_SOCKET if
+ * report_notify_open() has found one, so that ublkd can tell the device's user. One line; err is an
+ * errno, with either sign. Never waits; any thread may call it.
+ */
+__attribute__((format(printf, 2, 3))) void report_trouble(int err, const char *format, ...);
+
 /* Tell $NOTIFY_SOCKET, if there is one: lines such as "READY=1\nSTATUS=…". */
 __attribute__((format(printf, 1, 2))) void report_notify(const char *format, ...);

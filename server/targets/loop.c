@@ -21,6 +21,7 @@
 #include "backing.h"
 #include "flush-group.h"
 #include "server/device-size.h"
+#include "server/report.h"
 #include "server/target.h"
 #include "server/wishes.h"
 
@@ -192,9 +193,10 @@ static void note_flush_error(struct loop *loop, int result)
 	int none = 0;
 
 	if (atomic_compare_exchange_strong(&loop->flush_error, &none, result))
-		server_log("the backing could not keep data that it had taken (%s): from now on "
-			   "every flush fails, for nobody can know what is lost",
-			   strerror(-result));
+		report_trouble(result,
+			       "the backing could not keep data that it had taken (%s): from now "
+			       "on every flush fails, for nobody can know what is lost",
+			       strerror(-result));
 }
 
 /*
@@ -213,8 +215,8 @@ static void check_size(struct loop *loop)
 		atomic_compare_exchange_strong(&loop->size, &size, present);
 		return;
 	}
-	server_log("the backing file was made shorter than its device");
 	note_flush_error(loop, -EIO);
+	report_trouble(EIO, "the backing file was made shorter than its device");
 }
 
 /* Something was changed up to `end`: so far the device reaches, if it was made larger. */

@@ -20,6 +20,14 @@ alive() {
 	assert_eq "$(property "$1" State) $(property "$1" ServerPid)" "live $2" "the device and its server"
 }
 
+# complains NUMBER PATTERN : its user is told, by systemd and ublkd, what the server says.
+_has_complained() {
+	grep -qE "$2" <<< "$(property "$1" ServerError)"
+}
+complains() {
+	wait_until 10 _has_complained "$1" "$2" || fail "the server's error is '$(property "$1" ServerError)', not '$2'"
+}
+
 # A disk that can be told to fail: /dev/mapper/sick, over memory.
 modprobe null_blk nr_devices=1 gb=1 memory_backed=1 cache_size=1
 at_exit modprobe -r null_blk
@@ -52,6 +60,7 @@ for mode in true false; do
 	echo 3 > /proc/sys/vm/drop_caches
 	sick "0 1000 linear /dev/nullb0 0" "1000 8 error" "1008 $((SECTORS - 1008)) linear /dev/nullb0 1008"
 	assert_eq "$(io "$n" read:512000:4096:1 read:0:1048576:1 read:0:8192:1 read:516096:4096:1)" "EIO EIO ok ok" "reads of bad sectors"
+	complains "$n" '^read of [0-9]+ bytes at [0-9]+ failed: Input/output error$'
 	if [ "$mode" = true ]; then
 		assert_eq "$(io "$n" write:512000:4096:2 fua:512000:4096:2 zero:512000:4096 punch:512000:4096)" "EIO EIO EIO EOPNOTSUPP" "writes to bad sectors"
 		# Its own errors, which their writers have seen.
@@ -159,6 +168,7 @@ for mode in true false; do
 	assert_eq "$(stat -c %s "$file")" 8388608 "the size of the file"
 	assert_eq "$(io "$n" zeroes:9437184:4096 write:4096:4096:2 flush)" "EIO ok EIO" "a flush of a cut file"
 	alive "$n" "$server"
+	complains "$n" "shorter than its device"
 	truncate -s 16M "$file"
 	assert_eq "$(io "$n" read:4096:4096:2 flush)" "ok EIO" "a flush of a file that is longer again"
 	delete_device alice "$n"

@@ -250,6 +250,7 @@ void mock_add_device(guint32 id, const char *name, guint32 uid)
 	ublk_bus_device_set_owner_uid(device, uid);
 	ublk_bus_device_set_state(device, "live");
 	ublk_bus_device_set_ending(device, "");
+	ublk_bus_device_set_server_error(device, "");
 	ublk_bus_device_set_target(device, "loop");
 	ublk_bus_device_set_size(device, 67108864);
 	ublk_bus_device_set_queues(device, 2);
@@ -385,6 +386,14 @@ void mock_set_state(guint32 id, const char *state)
 	g_autoptr(UblkBusDevice) device = mock_get_device(id);
 
 	ublk_bus_device_set_state(device, state);
+	g_dbus_interface_skeleton_flush(G_DBUS_INTERFACE_SKELETON(device));
+}
+
+void mock_set_server_error(guint32 id, const char *text)
+{
+	g_autoptr(UblkBusDevice) device = mock_get_device(id);
+
+	ublk_bus_device_set_server_error(device, text);
 	g_dbus_interface_skeleton_flush(G_DBUS_INTERFACE_SKELETON(device));
 }
 

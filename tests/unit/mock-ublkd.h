@@ -49,6 +49,7 @@ void mock_add_device(guint32 id, const char *name, guint32 uid);
 /* A new reference. */
 UblkBusDevice *mock_get_device(guint32 id);
 void mock_set_state(guint32 id, const char *state);
+void mock_set_server_error(guint32 id, const char *text);
 void mock_set_ending(guint32 id, const char *ending);
 void mock_remove_device(guint32 id);
 /* ublkd comes back, after g_bus_unown_name(mock.name). */

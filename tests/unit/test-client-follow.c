@@ -144,6 +144,8 @@ static void test_monitor(void)
 	read_event(client, "present  /dev/ublkb3  ", "/hers  live", NULL);
 	mock_set_state(3, "stop\033ping");
 	read_event(client, "changed  /dev/ublkb3  ", "/hers  live ", " stop\\x1bping", NULL);
+	mock_set_server_error(3, "read of\a 4096 bytes failed");
+	read_event(client, "changed  /dev/ublkb3  ", "/hers  read of\\x07 4096 bytes failed", NULL);
 	mock_set_ending(3, "its server was\a killed");
 	read_event(client, "changed  /dev/ublkb3  ", "/hers  its server was\\x07 killed", NULL);
 	{
@@ -151,6 +153,8 @@ static void test_monitor(void)
 
 		g_assert_nonnull(
 			strstr(info.out, "Goes away:           its server was\\x07 killed\n"));
+		g_assert_nonnull(
+			strstr(info.out, "Server's last error: read of\\x07 4096 bytes failed\n"));
 	}
 	{
 		auto_client_result result = end_by(client, SIGTERM);
