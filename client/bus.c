@@ -149,6 +149,9 @@ static GVariant *call_once(Bus *bus, gboolean ask, const char *path, const char 
 			   const char *method, GVariant *parameters, const char *reply_type,
 			   GUnixFDList *fds, GUnixFDList **reply_fds, GError **cause)
 {
+	/* What was given up shall not happen all the same, later. */
+	if (!deadline_check(cause))
+		return NULL;
 	return g_dbus_connection_call_with_unix_fd_list_sync(
 		bus->connection, UBLK_BUS_NAME, path, interface, method, parameters,
 		G_VARIANT_TYPE(reply_type),

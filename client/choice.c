@@ -44,8 +44,13 @@ static GPtrArray *choose(GPtrArray *devices, guint32 uid, gboolean all, char **w
 static gboolean take_away(Bus *bus, const Device *device, gboolean deletes, gboolean wait,
 			  gboolean force, GError **error)
 {
-	g_autofree char *use = force ? NULL : device_use_describe("", device->id);
+	g_autofree char *use = NULL;
 
+	if (!deadline_check(error)) {
+		g_prefix_error(error, "%s stays: ", device->block_device);
+		return FALSE;
+	}
+	use = force ? NULL : device_use_describe("", device->id);
 	if (use) {
 		g_set_error(error, CLIENT_ERROR, EXIT_CODE_BUSY,
 			    "%s, or lose with --force what was not written back", use);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "backing-file.h"
+#include "deadline.h"
 #include "errors.h"
 #include "output.h"
 #include "progress.h"
@@ -138,6 +139,10 @@ static gboolean reserve(const NewFile *file, guint64 size, GError **error)
 	progress_begin(&progress, size);
 	for (guint64 done = 0; done < size; done += STEP_SIZE) {
 		progress_show(&progress, done);
+		if (!deadline_check(error)) {
+			progress_end(&progress);
+			return FALSE;
+		}
 		if (reserve_step(file->fd, done, MIN(size - done, STEP_SIZE)) == 0)
 			continue;
 		progress_end(&progress);

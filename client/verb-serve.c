@@ -21,6 +21,9 @@
 /* How long a server may take to see that its device was deleted. */
 #define SERVER_PATIENCE_MS 5000
 
+/* After --timeout's time; it is enough that ublkd hears of it. */
+#define CLEANUP_MS 1000
+
 struct serving {
 	GMainLoop *loop;
 	ServerProcess *process;
@@ -223,6 +226,7 @@ static int serve(Bus *bus, const char *path, MakeOptions *options, int char_fd, 
 	make_options_settle_file(options, process ? NULL : *error);
 	if (!process) {
 		/* What was created and is not known goes when we leave the bus. */
+		deadline_extend(CLEANUP_MS);
 		if (device)
 			delete_device(bus, device, NULL);
 		return EXIT_CODE_FAILURE;

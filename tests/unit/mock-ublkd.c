@@ -134,7 +134,9 @@ static gboolean handle_start(UblkBusDevice *device, GDBusMethodInvocation *invoc
 	mock.server_pidfd = g_unix_fd_list_get(fds, server, NULL);
 	receive_report(report_fd);
 	close(report_fd);
-	if (!refuse(invocation)) {
+	if (mock.silent) {
+		g_object_unref(invocation);
+	} else if (!refuse(invocation)) {
 		ublk_bus_device_set_state(device, "live");
 		ublk_bus_device_complete_start(device, invocation, NULL);
 	}
@@ -160,6 +162,10 @@ static gboolean handle_delete(UblkBusDevice *device, GDBusMethodInvocation *invo
 
 	count_meant(device, options);
 	g_string_append_printf(mock.calls, "Delete %s\n", path);
+	if (mock.silent) {
+		g_object_unref(invocation);
+		return TRUE;
+	}
 	if (mock.error && g_str_has_suffix(path, "/0")) {
 		refuse(invocation);
 		return TRUE;

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "deadline.h"
 #include "errors.h"
 #include "new-file.h"
 #include "progress.h"
@@ -156,6 +157,18 @@ static void test_no_room(void)
 	tear_down();
 }
 
+/* --timeout is for this, too. */
+static void test_too_late(void)
+{
+	set_up();
+	g_assert_true(deadline_parse("--timeout", "0.001", NULL, NULL));
+	g_usleep(2000);
+	assert_refused(1 << 20, TRUE, "the time of --timeout, 0.001 s, is over");
+	deadline_clear();
+	g_assert_false(exists());
+	tear_down();
+}
+
 /* Whether the child is still busy with it. */
 static gboolean in_the_middle;
 
@@ -261,6 +274,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/client/new-file/folder-replaced", test_folder_replaced);
 	g_test_add_func("/client/new-file/others-write", test_others_write);
 	g_test_add_func("/client/new-file/no-room", test_no_room);
+	g_test_add_func("/client/new-file/too-late", test_too_late);
 	g_test_add_func("/client/new-file/interrupted", test_interrupted);
 	g_test_add_func("/client/new-file/bar", test_bar);
 	g_test_add_func("/client/new-file/bar-interrupted", test_bar_interrupted);

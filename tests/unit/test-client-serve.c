@@ -204,6 +204,25 @@ static void test_serve_dies_at_once(void)
 	serve_down(folder, server);
 }
 
+/* The time is over while it is made: it is deleted all the same. */
+static void test_serve_too_late(void)
+{
+	g_autofree char *folder = NULL;
+	g_autofree char *server = serve_up(&folder, SERVER_READY);
+
+	mock.silent = TRUE;
+	{
+		auto_client_result result = client_run("serve -t null --size 1M --timeout 3");
+
+		g_assert_cmpint(result.status, ==, 6);
+		g_assert_cmpstr(result.out, ==, "");
+		g_assert_nonnull(strstr(result.err, "within 3 s (--timeout)"));
+	}
+	assert_server_gone();
+	g_assert_nonnull(strstr(mock.calls->str, "Start\nDelete /org/ublk1/devices/9\n"));
+	serve_down(folder, server);
+}
+
 static void test_serve_no_server(void)
 {
 	mock_up();
@@ -226,6 +245,7 @@ static void add_tests(void)
 	g_test_add_func("/client/serve/server-killed", test_serve_server_killed);
 	g_test_add_func("/client/serve/not-started", test_serve_not_started);
 	g_test_add_func("/client/serve/server-dies-at-once", test_serve_dies_at_once);
+	g_test_add_func("/client/serve/too-late", test_serve_too_late);
 	g_test_add_func("/client/serve/no-server", test_serve_no_server);
 }
 
