@@ -27,7 +27,6 @@
 struct serving {
 	GMainLoop *loop;
 	ServerProcess *process;
-	int signal;
 };
 
 static void close_fd(int *fd)
@@ -156,17 +155,19 @@ static ServerProcess *start_server(Bus *bus, const Device *device, const MakeOpt
 }
 
 /* This one, not the next that has its number. */
-static void delete_device(Bus *bus, const Device *device, GError **error)
+static gboolean delete_device(Bus *bus, const Device *device, GError **error)
 {
 	g_autoptr(GError) failure = NULL;
 
 	if (device_call(bus, device, "Delete", &failure))
-		return;
+		return TRUE;
 	/* Somebody else, or ublkd when it saw the server leave, was quicker: that is what we
 	 * wanted. */
-	if (errors_get_exit_code(failure) != EXIT_CODE_NOT_FOUND &&
-	    !g_error_matches(failure, G_DBUS_ERROR, G_DBUS_ERROR_UNKNOWN_METHOD))
-		g_propagate_error(error, g_steal_pointer(&failure));
+	if (errors_get_exit_code(failure) == EXIT_CODE_NOT_FOUND ||
+	    g_error_matches(failure, G_DBUS_ERROR, G_DBUS_ERROR_UNKNOWN_METHOD))
+		return TRUE;
+	g_propagate_error(error, g_steal_pointer(&failure));
+	return FALSE;
 }
 
 static void handle_server_end(GPid pid, int wait_status, gpointer data)
@@ -182,7 +183,6 @@ static gboolean handle_interrupt(gpointer data)
 {
 	struct serving *serving = data;
 
-	serving->signal = SIGINT;
 	g_main_loop_quit(serving->loop);
 	return G_SOURCE_CONTINUE;
 }
@@ -235,12 +235,12 @@ static int serve(Bus *bus, const char *path, MakeOptions *options, int char_fd, 
 	fflush(stdout);
 	deadline_clear();
 	wait_for_end(&serving);
-	delete_device(bus, device, error);
-	server_process_end(process, SERVER_PATIENCE_MS);
-	if (serving.signal)
-		return EXIT_CODE_SUCCESS;
-	/* Nobody asked us to end it. A clean end: the device was deleted, or the server told to
-	 * stop. */
+	/* When we say that all is well what was written is durable. */
+	if (delete_device(bus, device, error))
+		server_process_wait(process, SERVER_PATIENCE_MS);
+	else
+		server_process_end(process, SERVER_PATIENCE_MS);
+	/* A clean end: the device was deleted, or the server told to stop, and nothing was lost. */
 	if (!*error && !g_spawn_check_wait_status(process->wait_status, NULL)) {
 		if (WIFSIGNALED(process->wait_status))
 			g_set_error(error, CLIENT_ERROR, EXIT_CODE_FAILURE,
