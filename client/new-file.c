@@ -44,13 +44,24 @@ static gboolean is_in_place(const NewFile *file)
 	       ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
 }
 
+/*
+ * As a server does, so that none can take the file any more and it can be removed. FALSE where one
+ * has it, or nobody can tell. For as long as the file is open; may be called in a signal handler.
+ */
+static gboolean lock(const NewFile *file)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return fcntl(file->fd, F_OFD_SETLK, &lock) == 0;
+}
+
 /* Only what a signal handler may call. The signal's old disposition is in force again: it ends us.
  */
 static void on_fatal_signal(int signal)
 {
 	NewFile *file = pending;
 
-	if (file && !backing_file_is_locked(file->fd) && is_in_place(file))
+	if (file && lock(file) && is_in_place(file))
 		unlinkat(file->folder, file->name, 0);
 	progress_wipe();
 	raise(signal);
@@ -174,6 +185,23 @@ static gboolean is_private(const struct stat *folder)
 	       (!(folder->st_mode & S_IWGRP) || is_own_group(folder->st_gid));
 }
 
+/* A signal between the two would leave a file that on_fatal_signal() does not know. */
+static int open_new(NewFile *file)
+{
+	sigset_t fatal, before;
+	int saved;
+
+	sigemptyset(&fatal);
+	for (gsize i = 0; i < G_N_ELEMENTS(fatal_signals); i++)
+		sigaddset(&fatal, fatal_signals[i]);
+	pthread_sigmask(SIG_BLOCK, &fatal, &before);
+	file->fd = openat(file->folder, file->name,
+			  O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
+	saved = errno;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return file->fd < 0 ? saved : 0;
+}
+
 /* The server is given the path, and opens whatever is there by then, with the caller's rights. */
 static gboolean open_folder(NewFile *file, GError **error)
 {
@@ -199,23 +227,23 @@ static gboolean open_folder(NewFile *file, GError **error)
 NewFile *new_file_create(const char *path, guint64 size, gboolean preallocate, GError **error)
 {
 	g_autoptr(NewFile) file = g_new0(NewFile, 1);
+	int failure;
 
 	file->path = g_strdup(path);
 	file->folder = file->fd = -1;
 	if (!open_folder(file, error))
 		return NULL;
 	catch_signals(file);
-	file->fd = openat(file->folder, file->name,
-			  O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
-	if (file->fd < 0 && errno == EEXIST) {
+	failure = open_new(file);
+	if (failure == EEXIST) {
 		g_set_error(error, CLIENT_ERROR, EXIT_CODE_BUSY,
 			    "%s exists already: leave --create out to use it as it is, or choose "
 			    "another name",
 			    path);
 		return NULL;
 	}
-	if (file->fd < 0) {
-		fail_errno(file, errno, error);
+	if (failure) {
+		fail_errno(file, failure, error);
 		return NULL;
 	}
 	/* A limit on files is an error here, not our death. */
@@ -249,7 +277,7 @@ void new_file_remove(NewFile *file)
 
 void new_file_free(NewFile *file)
 {
-	if (file->fd >= 0 && backing_file_is_locked(file->fd)) {
+	if (file->fd >= 0 && !lock(file)) {
 		g_autofree char *name = output_escape_text(file->path);
 
 		g_printerr("%s stays: a device has it\n", name);

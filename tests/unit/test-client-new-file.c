@@ -8,15 +8,41 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "backing-file.h"
 #include "deadline.h"
 #include "errors.h"
 #include "new-file.h"
 #include "progress.h"
 
 static char *folder, *path;
+
+/* The child interrupts itself as soon as the file is there. */
+static int raised_by_open;
+/* Of the last file that was removed: whether no server could take it any more. */
+static gboolean removed_locked;
+
+/* In place of libc's. */
+int openat(int at, const char *name, int flags, ...)
+{
+	int fd = (int)syscall(SYS_openat, at, name, flags, 0600);
+
+	if (fd >= 0 && raised_by_open)
+		raise(raised_by_open);
+	return fd;
+}
+
+int unlinkat(int at, const char *name, int flags)
+{
+	int fd = (int)syscall(SYS_openat, at, name, O_RDWR | O_CLOEXEC, 0);
+
+	removed_locked = backing_file_is_locked(fd);
+	close(fd);
+	return (int)syscall(SYS_unlinkat, at, name, flags);
+}
 
 static void set_up(void)
 {
@@ -59,6 +85,7 @@ static void test_sparse(void)
 	g_assert_cmpint(st.st_mode & 07777, ==, 0600);
 	new_file_free(file);
 	g_assert_false(exists());
+	g_assert_true(removed_locked);
 
 	file = new_file_create(path, 4096, FALSE, NULL);
 	new_file_keep(file);
@@ -213,6 +240,10 @@ static void test_interrupted(void)
 		interrupt(signals[i], FALSE, -1);
 		g_assert_false(exists());
 	}
+	raised_by_open = SIGTERM;
+	interrupt(SIGTERM, FALSE, -1);
+	raised_by_open = 0;
+	g_assert_false(exists());
 	/* There is a device, or will be. */
 	interrupt(SIGINT, TRUE, -1);
 	g_assert_true(exists());
