@@ -258,6 +258,11 @@ static gboolean parse_option(const char *name, const char *text, gpointer data, 
 	}
 	if (option->kind == PREALLOCATE) {
 		options->preallocate = TRUE;
+		/* The first mkfs discards the whole device, and would give back what is reserved.
+		 */
+		if (!g_hash_table_contains(options->values, UBLK_OPT_DISCARD_SIZE))
+			g_hash_table_insert(options->values, (gpointer)UBLK_OPT_DISCARD_SIZE,
+					    g_variant_ref_sink(g_variant_new_uint64(0)));
 		return TRUE;
 	}
 	if (option->kind == CREATE) {
