@@ -54,8 +54,8 @@ gboolean deadline_check(GError **error)
 	return FALSE;
 }
 
-void deadline_extend(int ms)
+void deadline_extend(void)
 {
 	if (deadline.at)
-		deadline.at = MAX(deadline.at, g_get_monotonic_time() + ms * (gint64)1000);
+		deadline.at = MAX(deadline.at, g_get_monotonic_time() + G_USEC_PER_SEC);
 }

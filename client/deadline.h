@@ -28,5 +28,5 @@ const char *deadline_get_text(void);
 /* FALSE with @error where the time is over: nothing new is begun then. */
 gboolean deadline_check(GError **error);
 
-/* What is done from now on for the sake of order has at least so long, but none is set by it. */
-void deadline_extend(int ms);
+/* What is still to be done for the sake of order has a second; ublkd hears of it then. */
+void deadline_extend(void);

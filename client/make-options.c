@@ -442,15 +442,28 @@ gboolean make_options_create_file(MakeOptions *options, GError **error)
 	return options->new_file != NULL;
 }
 
-void make_options_settle_file(MakeOptions *options, const GError *failure)
+gboolean make_options_settle_file(MakeOptions *options, const GError *failure, GError **error)
 {
 	NewFile *file = options->new_file;
 
+	/*
+	 * Whoever may change a link or a folder on the way, however far up, chooses what the server
+	 * opens by the path. Ours is the one that it has locked, or the device is none of ours.
+	 */
+	if (file && !failure && !new_file_is_taken(file)) {
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_FAILURE,
+			    "--create: the device's server does not have the file that was made as "
+			    "%s: somebody has put something else in its place, so there is no "
+			    "device; choose a path that only you can change",
+			    options->file);
+		return FALSE;
+	}
 	if (file && !failure)
 		new_file_keep(file);
 	else if (file && g_dbus_error_is_remote_error(failure) &&
 		 errors_get_exit_code(failure) != EXIT_CODE_TIMEOUT)
 		new_file_remove(file);
+	return TRUE;
 }
 
 /* The values of the options of one stage, or of all (STAGE_NONE). */

@@ -260,6 +260,11 @@ NewFile *new_file_create(const char *path, guint64 size, gboolean preallocate, G
 	return g_steal_pointer(&file);
 }
 
+gboolean new_file_is_taken(const NewFile *file)
+{
+	return backing_file_is_locked(file->fd);
+}
+
 void new_file_keep(NewFile *file)
 {
 	release_signals();

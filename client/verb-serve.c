@@ -21,9 +21,6 @@
 /* How long a server may take to see that its device was deleted. */
 #define SERVER_PATIENCE_MS 5000
 
-/* After --timeout's time; it is enough that ublkd hears of it. */
-#define CLEANUP_MS 1000
-
 struct serving {
 	GMainLoop *loop;
 	ServerProcess *process;
@@ -223,10 +220,9 @@ static int serve(Bus *bus, const char *path, MakeOptions *options, int char_fd, 
 	g_autofree char *node = device_get_node(path);
 	struct serving serving = { .loop = loop, .process = process };
 
-	make_options_settle_file(options, process ? NULL : *error);
-	if (!process) {
+	if (!make_options_settle_file(options, process ? NULL : *error, error) || !process) {
 		/* What was created and is not known goes when we leave the bus. */
-		deadline_extend(CLEANUP_MS);
+		deadline_extend();
 		if (device)
 			delete_device(bus, device, NULL);
 		return EXIT_CODE_FAILURE;

@@ -27,6 +27,10 @@ extern struct mock {
 	int lists;
 	/* AddDevice, Start and Delete are not answered. */
 	gboolean silent;
+	/* The file that AddDevice is given is not what the server finds. */
+	gboolean exchanged;
+	/* The one that it has locked, or -1. */
+	int file;
 	/* It goes while it answers GetLimits. */
 	gboolean leaves;
 	/* How many calls said which device they meant, and not just its number. */

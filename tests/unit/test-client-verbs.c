@@ -81,6 +81,29 @@ static void test_create(void)
 	mock_down();
 }
 
+/* Somebody made the path lead elsewhere: there is no device of what is there, and no new file. */
+static void test_create_exchanged(void)
+{
+	g_autofree char *folder = g_dir_make_tmp("ublk-create-XXXXXX", NULL);
+	g_autofree char *path = g_build_filename(folder, "new.img", NULL);
+	g_autofree char *line = g_strdup_printf("add -t loop -f %s --create 1M --name x", path);
+
+	mock_up();
+	mock_add_device(4, "x", getuid());
+	mock.exchanged = TRUE;
+	{
+		auto_client_result result = client_run(line);
+
+		g_assert_cmpint(result.status, ==, 1);
+		g_assert_cmpstr(result.out, ==, "");
+		g_assert_nonnull(strstr(result.err, "put something else in its place"));
+		g_assert_nonnull(strstr(mock.calls->str, "Delete /org/ublk1/devices/4\n"));
+		g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
+	}
+	g_assert_cmpint(g_rmdir(folder), ==, 0);
+	mock_down();
+}
+
 static void test_errors(void)
 {
 	static const struct {
@@ -647,6 +670,7 @@ static void add_tests(void)
 	g_test_add_func("/client/verbs/absent", test_absent);
 	g_test_add_func("/client/verbs/add", test_add);
 	g_test_add_func("/client/verbs/create", test_create);
+	g_test_add_func("/client/verbs/create-exchanged", test_create_exchanged);
 	g_test_add_func("/client/verbs/errors", test_errors);
 	g_test_add_func("/client/verbs/list", test_list);
 	g_test_add_func("/client/verbs/info", test_info);
