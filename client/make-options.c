@@ -407,6 +407,12 @@ static gboolean check_create(const MakeOptions *options, GError **error)
 	return what == NULL;
 }
 
+gboolean make_options_is_empty(const MakeOptions *options)
+{
+	return !options->target && !options->file && !options->create && !options->preallocate &&
+	       g_hash_table_size(options->values) == 0;
+}
+
 gboolean make_options_check(const MakeOptions *options, GError **error)
 {
 	if (!options->target) {

@@ -41,6 +41,9 @@ const GOptionEntry *make_options_get_parameter_entries(void);
 /* Their values, for Device.Start. FALSE: there is no size, which is needed. */
 gboolean make_options_add_parameters(const MakeOptions *options, GVariantBuilder *builder);
 
+/* Whether none was given; --quiet is none of a device's. */
+gboolean make_options_is_empty(const MakeOptions *options);
+
 /*
  * What can be told without ublkd: a target is given, loop has a file and the file can be opened as
  * it will be needed, contradictions. Better to hear that before a password is asked for.

@@ -71,9 +71,10 @@ static char *find_present(Bus *bus, const char *name)
 static gboolean prepare(const struct verb *verb, MakeOptions *options, gboolean keep,
 			const char *kept, GError **error)
 {
-	if (kept && (keep || options->target)) {
+	if (kept && (keep || !make_options_is_empty(options))) {
 		g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE,
-			    "--kept: the other options are those that were kept");
+			    "--kept: the other options are those that were kept; no more can be "
+			    "given");
 		return FALSE;
 	}
 	if (keep && !make_options_get_name(options)) {
