@@ -137,6 +137,13 @@ gboolean kept_read(const struct verb *verb, const char *name, MakeOptions *optio
 	return TRUE;
 }
 
+gboolean kept_exists(const char *name)
+{
+	g_autofree char *path = is_name(name) ? kept_get_path(name) : NULL;
+
+	return path && access(path, F_OK) == 0;
+}
+
 gboolean kept_forget(const char *name, GError **error)
 {
 	g_autofree char *path = is_name(name) ? kept_get_path(name) : NULL;

@@ -189,6 +189,26 @@ static void test_unreadable(void)
 	tear_down();
 }
 
+/* A wrong word: nothing is done at all. And what could not be forgotten is told. */
+static void test_forget(void)
+{
+	set_up();
+	g_assert_cmpint(g_mkdir(folder, 0700), ==, 0);
+	g_assert_true(g_file_set_contents(work, "target=null\nsize=1048576\n", -1, NULL));
+	assert_status("del work nobody", 3, "");
+	g_assert_true(exists(work));
+	g_assert_cmpint(chmod(folder, 0500), ==, 0);
+	{
+		auto_client_result result = client_run("del work");
+
+		g_assert_cmpint(result.status, ==, 1);
+		g_assert_nonnull(strstr(result.err, "work is still kept: cannot remove"));
+	}
+	g_assert_cmpint(chmod(folder, 0700), ==, 0);
+	assert_status("del work", 0, "");
+	tear_down();
+}
+
 static void add_tests(void)
 {
 	g_test_add_func("/client/kept/keep", test_keep);
@@ -197,6 +217,7 @@ static void add_tests(void)
 	g_test_add_func("/client/kept/present", test_present);
 	g_test_add_func("/client/kept/alone", test_alone);
 	g_test_add_func("/client/kept/unreadable", test_unreadable);
+	g_test_add_func("/client/kept/forget", test_forget);
 	g_test_add_func("/client/kept/not-made", test_not_made);
 	g_test_add_func("/client/kept/not-kept", test_not_kept);
 }
