@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "errors.h"
+#include "output.h"
 
 #define SECTOR_SIZE 512
 
@@ -117,8 +118,12 @@ void backing_file_shrink_back(BackingFile *file)
 	if (file->after == file->before || fstat(file->fd, &st) < 0 ||
 	    (guint64)st.st_size != file->after)
 		return;
-	if (ftruncate(file->fd, (off_t)file->before) < 0)
-		g_printerr("%s stays at %" G_GUINT64_FORMAT " bytes: %s\n", file->path, file->after,
-			   g_strerror(errno));
+	if (ftruncate(file->fd, (off_t)file->before) < 0) {
+		int saved = errno;
+		g_autofree char *name = output_escape_text(file->path);
+
+		g_printerr("%s stays at %" G_GUINT64_FORMAT " bytes: %s\n", name, file->after,
+			   g_strerror(saved));
+	}
 	file->after = file->before;
 }

@@ -275,8 +275,12 @@ void new_file_keep(NewFile *file)
 
 void new_file_remove(NewFile *file)
 {
-	if (file->fd >= 0 && is_in_place(file) && unlinkat(file->folder, file->name, 0) < 0)
-		g_printerr("%s stays: %s\n", file->path, g_strerror(errno));
+	if (file->fd >= 0 && is_in_place(file) && unlinkat(file->folder, file->name, 0) < 0) {
+		int saved = errno;
+		g_autofree char *name = output_escape_text(file->path);
+
+		g_printerr("%s stays: %s\n", name, g_strerror(saved));
+	}
 	new_file_keep(file);
 }
 

@@ -24,6 +24,8 @@ static char *folder, *path;
 static int raised_by_open;
 /* Of the last file that was removed: whether no server could take it any more. */
 static gboolean removed_locked;
+/* No file can be removed. */
+static gboolean removal_fails;
 
 /* In place of libc's. */
 int openat(int at, const char *name, int flags, ...)
@@ -41,6 +43,10 @@ int unlinkat(int at, const char *name, int flags)
 
 	removed_locked = backing_file_is_locked(fd);
 	close(fd);
+	if (removal_fails) {
+		errno = EPERM;
+		return -1;
+	}
 	return (int)syscall(SYS_unlinkat, at, name, flags);
 }
 
@@ -184,6 +190,42 @@ static void test_no_room(void)
 	tear_down();
 }
 
+static void take_message(const char *text)
+{
+	g_assert_null(strchr(text, '\033'));
+	g_assert_nonnull(strstr(text, "\\x1b[2J.img stays"));
+	removal_fails = FALSE;
+}
+
+/* A name is what somebody chose who may want something of who reads it. */
+static void test_name_on_terminal(void)
+{
+	GPrintFunc before = g_set_printerr_handler(take_message);
+	g_autoptr(BackingFile) grown = NULL;
+	NewFile *file;
+
+	set_up();
+	g_free(path);
+	path = g_build_filename(folder, "\033[2J.img", NULL);
+	file = new_file_create(path, 4096, FALSE, NULL);
+	removal_fails = TRUE;
+	new_file_remove(file);
+	g_assert_false(removal_fails);
+	new_file_free(file);
+	g_assert_true(exists());
+
+	grown = backing_file_new(path);
+	grown->fd = open(path, O_RDONLY | O_CLOEXEC);
+	grown->before = 512;
+	grown->after = 4096;
+	removal_fails = TRUE;
+	backing_file_shrink_back(grown);
+	g_assert_false(removal_fails);
+	g_set_printerr_handler(before);
+	g_assert_cmpint(g_unlink(path), ==, 0);
+	tear_down();
+}
+
 /* --timeout is for this, too. */
 static void test_too_late(void)
 {
@@ -305,6 +347,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/client/new-file/folder-replaced", test_folder_replaced);
 	g_test_add_func("/client/new-file/others-write", test_others_write);
 	g_test_add_func("/client/new-file/no-room", test_no_room);
+	g_test_add_func("/client/new-file/name-on-terminal", test_name_on_terminal);
 	g_test_add_func("/client/new-file/too-late", test_too_late);
 	g_test_add_func("/client/new-file/interrupted", test_interrupted);
 	g_test_add_func("/client/new-file/bar", test_bar);
