@@ -32,9 +32,7 @@ void backing_file_free(BackingFile *file)
 
 static gboolean fail_errno(const BackingFile *file, int saved, GError **error)
 {
-	g_set_error(error, CLIENT_ERROR, saved == ENOENT ? EXIT_CODE_NOT_FOUND : EXIT_CODE_FAILURE,
-		    "the backing file, %s: %s", file->path, g_strerror(saved));
-	return FALSE;
+	return errors_set_errno(error, saved, "the backing file, %s", file->path);
 }
 
 /* Of a disk or a partition, without opening it: that could be refused, or have an effect. */

@@ -14,16 +14,6 @@
 #define BY_UBLK   "/dev/disk/by-ublk/"
 #define MAX_LINKS 8
 
-static gboolean parse_u32(const char *text, guint32 *number)
-{
-	guint64 value;
-
-	if (!parse_number(text, G_MAXUINT32, &value, NULL))
-		return FALSE;
-	*number = value;
-	return TRUE;
-}
-
 /* "ublkb7" and "ublkc7". */
 static gboolean parse_node_name(const char *name, guint32 *id)
 {

@@ -16,6 +16,7 @@
 #include "errors.h"
 #include "output.h"
 #include "progress.h"
+#include "signals.h"
 
 /* Between two looks at the clock, and what a signal may have to wait for. */
 #define STEP_SIZE   (64 << 20)
@@ -28,8 +29,6 @@ struct new_file {
 	int folder;
 	int fd;
 };
-
-static const int fatal_signals[] = { SIGINT, SIGTERM, SIGHUP };
 
 /* What on_fatal_signal() removes, or NULL. */
 static NewFile *volatile pending;
@@ -70,31 +69,27 @@ static void on_fatal_signal(int signal)
 static void catch_signals(NewFile *file)
 {
 	struct sigaction catch = { .sa_handler = on_fatal_signal, .sa_flags = SA_RESETHAND };
-	struct sigaction before;
 
 	pending = file;
-	/* What nohup, or a shell's &, has switched off stays off. */
-	for (gsize i = 0; i < G_N_ELEMENTS(fatal_signals); i++)
-		if (sigaction(fatal_signals[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
-			sigaction(fatal_signals[i], &catch, NULL);
+	for (gsize i = 0; i < G_N_ELEMENTS(signals_fatal); i++)
+		if (!signals_is_ignored(signals_fatal[i]))
+			sigaction(signals_fatal[i], &catch, NULL);
 }
 
 static void release_signals(void)
 {
 	struct sigaction present;
 
-	for (gsize i = 0; i < G_N_ELEMENTS(fatal_signals); i++)
-		if (sigaction(fatal_signals[i], NULL, &present) == 0 &&
+	for (gsize i = 0; i < G_N_ELEMENTS(signals_fatal); i++)
+		if (sigaction(signals_fatal[i], NULL, &present) == 0 &&
 		    present.sa_handler == on_fatal_signal)
-			signal(fatal_signals[i], SIG_DFL);
+			signal(signals_fatal[i], SIG_DFL);
 	pending = NULL;
 }
 
 static gboolean fail_errno(const NewFile *file, int saved, GError **error)
 {
-	g_set_error(error, CLIENT_ERROR, saved == ENOENT ? EXIT_CODE_NOT_FOUND : EXIT_CODE_FAILURE,
-		    "cannot make %s: %s", file->path, g_strerror(saved));
-	return FALSE;
+	return errors_set_errno(error, saved, "cannot make %s", file->path);
 }
 
 /* @free: bytes that were there before. */
@@ -192,8 +187,8 @@ static int open_new(NewFile *file)
 	int saved;
 
 	sigemptyset(&fatal);
-	for (gsize i = 0; i < G_N_ELEMENTS(fatal_signals); i++)
-		sigaddset(&fatal, fatal_signals[i]);
+	for (gsize i = 0; i < G_N_ELEMENTS(signals_fatal); i++)
+		sigaddset(&fatal, signals_fatal[i]);
 	pthread_sigmask(SIG_BLOCK, &fatal, &before);
 	file->fd = openat(file->folder, file->name,
 			  O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);

@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <glib-unix.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -16,6 +15,7 @@
 #include "errors.h"
 #include "make-options.h"
 #include "server-process.h"
+#include "signals.h"
 #include "verbs.h"
 
 /* How long a server may take to see that its device was deleted. */
@@ -184,27 +184,18 @@ static gboolean handle_interrupt(gpointer data)
 	return G_SOURCE_CONTINUE;
 }
 
-static gboolean is_ignored(int signal)
-{
-	struct sigaction action;
-
-	return sigaction(signal, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
-}
-
 /* Until a signal or the server's end. */
 static void wait_for_end(struct serving *serving)
 {
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-	guint sources[G_N_ELEMENTS(signals)] = { 0 };
+	guint sources[G_N_ELEMENTS(signals_fatal)] = { 0 };
 	guint child = g_child_watch_add(serving->process->pid, handle_server_end, serving);
 
-	/* What nohup, or a shell's &, has switched off stays off. */
-	for (gsize i = 0; i < G_N_ELEMENTS(signals); i++)
-		if (!is_ignored(signals[i]))
-			sources[i] = g_unix_signal_add(signals[i], handle_interrupt, serving);
+	for (gsize i = 0; i < G_N_ELEMENTS(signals_fatal); i++)
+		if (!signals_is_ignored(signals_fatal[i]))
+			sources[i] = g_unix_signal_add(signals_fatal[i], handle_interrupt, serving);
 	g_main_loop_run(serving->loop);
 	/* From here on a second signal ends us at once, and the server by its parent's death. */
-	for (gsize i = 0; i < G_N_ELEMENTS(signals); i++)
+	for (gsize i = 0; i < G_N_ELEMENTS(signals_fatal); i++)
 		if (sources[i])
 			g_source_remove(sources[i]);
 	if (!serving->process->ended)
