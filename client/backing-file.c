@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "errors.h"
+#include "output.h"
 
 #define SECTOR_SIZE 512
 
@@ -31,9 +32,7 @@ void backing_file_free(BackingFile *file)
 
 static gboolean fail_errno(const BackingFile *file, int saved, GError **error)
 {
-	g_set_error(error, CLIENT_ERROR, saved == ENOENT ? EXIT_CODE_NOT_FOUND : EXIT_CODE_FAILURE,
-		    "the backing file, %s: %s", file->path, g_strerror(saved));
-	return FALSE;
+	return errors_set_errno(error, saved, "the backing file, %s", file->path);
 }
 
 /* Of a disk or a partition, without opening it: that could be refused, or have an effect. */
@@ -117,8 +116,12 @@ void backing_file_shrink_back(BackingFile *file)
 	if (file->after == file->before || fstat(file->fd, &st) < 0 ||
 	    (guint64)st.st_size != file->after)
 		return;
-	if (ftruncate(file->fd, (off_t)file->before) < 0)
-		g_printerr("%s stays at %" G_GUINT64_FORMAT " bytes: %s\n", file->path, file->after,
-			   g_strerror(errno));
+	if (ftruncate(file->fd, (off_t)file->before) < 0) {
+		int saved = errno;
+		g_autofree char *name = output_escape_text(file->path);
+
+		g_printerr("%s stays at %" G_GUINT64_FORMAT " bytes: %s\n", name, file->after,
+			   g_strerror(saved));
+	}
 	file->after = file->before;
 }

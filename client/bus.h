@@ -35,7 +35,8 @@ gboolean bus_get_uid(Bus *bus, guint32 *uid, GError **error);
 
 /*
  * Call a method of ublkd and wait for the answer. @parameters is consumed when floating. Where
- * a password may be asked for, there is no time limit: a person may be typing.
+ * a password may be asked for, there is no time limit: a person may be typing. After --timeout's
+ * time nothing is called.
  * @fds: descriptors that @parameters refer to, or NULL. @reply_fds: where to put those of the
  * reply, or NULL. Returns the reply, of the type @reply_type.
  */

@@ -10,11 +10,11 @@
 #include "parse.h"
 
 /*
- * The chosen devices, in the order of the words and each only once. Owned by @devices. @forget: a
- * kept device that is not there is none that is missing.
+ * The chosen devices, in the order of the words and each only once. Owned by @devices. @absent: a
+ * kept device that is not there is none that is missing, and is added to them; or NULL.
  */
 static GPtrArray *choose(GPtrArray *devices, guint32 uid, gboolean all, char **words,
-			 gboolean forget, GError **error)
+			 GPtrArray *absent, GError **error)
 {
 	g_autoptr(GPtrArray) chosen = g_ptr_array_new();
 
@@ -28,8 +28,10 @@ static GPtrArray *choose(GPtrArray *devices, guint32 uid, gboolean all, char **w
 		g_autoptr(GError) failure = NULL;
 		Device *device = device_word_find(devices, *word, uid, &failure);
 
-		if (!device && forget && kept_forget(*word, NULL))
+		if (!device && absent && kept_exists(*word)) {
+			g_ptr_array_add(absent, *word);
 			continue;
+		}
 		if (!device) {
 			g_propagate_error(error, g_steal_pointer(&failure));
 			return NULL;
@@ -40,12 +42,25 @@ static GPtrArray *choose(GPtrArray *devices, guint32 uid, gboolean all, char **w
 	return g_steal_pointer(&chosen);
 }
 
+/* Tell of a failure; the first one is the command's. */
+static void note_failure(const GError *failure, int *status)
+{
+	errors_print(failure, FALSE);
+	if (*status == EXIT_CODE_SUCCESS)
+		*status = errors_get_exit_code(failure);
+}
+
 /* The kernel takes a device away under a mounted file system without a word. */
 static gboolean take_away(Bus *bus, const Device *device, gboolean deletes, gboolean wait,
 			  gboolean force, GError **error)
 {
-	g_autofree char *use = force ? NULL : device_use_describe("", device->id);
+	g_autofree char *use = NULL;
 
+	if (!deadline_check(error)) {
+		g_prefix_error(error, "%s stays: ", device->block_device);
+		return FALSE;
+	}
+	use = force ? NULL : device_use_describe("", device->id);
 	if (use) {
 		g_set_error(error, CLIENT_ERROR, EXIT_CODE_BUSY,
 			    "%s, or lose with --force what was not written back", use);
@@ -82,7 +97,7 @@ int choice_run(const struct verb *verb, gboolean deletes, int argc, char **argv,
 		{ NULL },
 	};
 	g_autoptr(Bus) bus = NULL;
-	g_autoptr(GPtrArray) devices = NULL, chosen = NULL;
+	g_autoptr(GPtrArray) devices = NULL, chosen = NULL, absent = g_ptr_array_new();
 	g_autoptr(GStrvBuilder) words = g_strv_builder_new();
 	g_auto(GStrv) list = NULL;
 	int status = EXIT_CODE_SUCCESS;
@@ -116,10 +131,17 @@ int choice_run(const struct verb *verb, gboolean deletes, int argc, char **argv,
 	devices = device_list(bus, error);
 	if (!devices)
 		return EXIT_CODE_FAILURE;
-	chosen = choose(devices, uid, all, list, forget, error);
+	chosen = choose(devices, uid, all, list, forget ? absent : NULL, error);
 	if (!chosen)
 		return EXIT_CODE_NOT_FOUND;
 
+	for (guint i = 0; i < absent->len; i++) {
+		g_autoptr(GError) failure = NULL;
+
+		kept_forget(absent->pdata[i], &failure);
+		if (failure)
+			note_failure(failure, &status);
+	}
 	/* One that fails keeps the others from nothing. */
 	for (guint i = 0; i < chosen->len; i++) {
 		const Device *device = chosen->pdata[i];
@@ -134,9 +156,7 @@ int choice_run(const struct verb *verb, gboolean deletes, int argc, char **argv,
 		/* Gone by itself while we were about it: for --all that is as good. */
 		if (all && errors_get_exit_code(failure) == EXIT_CODE_NOT_FOUND)
 			continue;
-		errors_print(failure, FALSE);
-		if (status == EXIT_CODE_SUCCESS)
-			status = errors_get_exit_code(failure);
+		note_failure(failure, &status);
 	}
 	return status;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "deadline.h"
 
+#include "errors.h"
 #include "parse.h"
 
 /* Three weeks: milliseconds of it fit into an int. */
@@ -42,4 +43,19 @@ int deadline_get_left_ms(int otherwise)
 const char *deadline_get_text(void)
 {
 	return deadline.text;
+}
+
+gboolean deadline_check(GError **error)
+{
+	if (!deadline.at || g_get_monotonic_time() < deadline.at)
+		return TRUE;
+	g_set_error(error, CLIENT_ERROR, EXIT_CODE_TIMEOUT, "the time of --timeout, %s s, is over",
+		    deadline.text);
+	return FALSE;
+}
+
+void deadline_extend(void)
+{
+	if (deadline.at)
+		deadline.at = MAX(deadline.at, g_get_monotonic_time() + G_USEC_PER_SEC);
 }

@@ -24,3 +24,9 @@ int deadline_get_left_ms(int otherwise);
 
 /* What the user said, for messages; NULL: nothing. */
 const char *deadline_get_text(void);
+
+/* FALSE with @error where the time is over: nothing new is begun then. */
+gboolean deadline_check(GError **error);
+
+/* What is still to be done for the sake of order has a second; ublkd hears of it then. */
+void deadline_extend(void);

@@ -14,16 +14,6 @@
 #define BY_UBLK   "/dev/disk/by-ublk/"
 #define MAX_LINKS 8
 
-static gboolean parse_u32(const char *text, guint32 *number)
-{
-	guint64 value;
-
-	if (!parse_number(text, G_MAXUINT32, &value, NULL))
-		return FALSE;
-	*number = value;
-	return TRUE;
-}
-
 /* "ublkb7" and "ublkc7". */
 static gboolean parse_node_name(const char *name, guint32 *id)
 {
@@ -127,17 +117,23 @@ static gboolean parse_owner_and_name(const char *text, char separator, guint32 *
 	return user != NULL;
 }
 
+/* Whoever owns the current directory must not choose what root's "alice/work" means. */
+static gboolean is_path(const char *word)
+{
+	return word[0] == '/' || g_str_has_prefix(word, "./") || g_str_has_prefix(word, "../");
+}
+
 static Device *find_path(GPtrArray *devices, const char *word)
 {
 	const char *name;
 	guint32 id, uid;
 
-	if (get_id_of_path(word, &id))
+	if (is_path(word) && get_id_of_path(word, &id))
 		return find_id(devices, id);
 	if (g_str_has_prefix(word, BY_UBLK) &&
 	    parse_owner_and_name(word + strlen(BY_UBLK), '-', &uid, &name))
 		return find_name(devices, uid, name);
-	if (word[0] != '/' && parse_owner_and_name(word, '/', &uid, &name))
+	if (!is_path(word) && parse_owner_and_name(word, '/', &uid, &name))
 		return find_name(devices, uid, name);
 	return NULL;
 }

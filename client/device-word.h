@@ -3,7 +3,7 @@
  * From the word that a person types for a device to the device:
  *
  *   7, ublkb7, ublkc7, /dev/ublkb7, /dev/ublkc7   by number
- *   a link to a node, or a node by another name   by what it leads to
+ *   a link to a node, or a node by another name   by what it leads to; begins with /, ./ or ../
  *   /dev/disk/by-ublk/1000-work                   by owner and name, also where the link is not
  *   work                                          by name, among one's own
  *   1000/work, alice/work                         by owner and name

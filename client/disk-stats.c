@@ -107,13 +107,14 @@ static void take_threads(DiskStats *stats, const char *folder)
 DiskStats *disk_stats_take(const struct disk_stats_roots *roots, guint32 id, guint32 pid)
 {
 	g_autofree char *disk = g_strdup_printf("%s/ublkb%u", roots->block, id);
-	g_autofree char *process = g_strdup_printf("%s/%u", roots->proc, pid);
 	DiskStats *stats = g_new0(DiskStats, 1);
 
 	stats->threads = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	stats->pid = pid;
 	take_disk(stats, disk);
 	if (pid && roots->proc) {
+		g_autofree char *process = g_strdup_printf("%s/%u", roots->proc, pid);
+
 		stats->started = get_start(process);
 		take_threads(stats, process);
 	}

@@ -14,20 +14,11 @@
 #include "device.h"
 #include "device-use.h"
 #include "output.h"
+#include "parse.h"
 
 #define CHAR_CLASS "/sys/class/ublk-char"
 #define STATE      "/run/ublkd/devices"
 #define LINKS      "/dev/disk/by-ublk"
-
-static gboolean parse_id(const char *text, guint32 *id)
-{
-	guint64 value;
-
-	if (!g_ascii_string_to_unsigned(text, 10, 0, G_MAXUINT32, &value, NULL))
-		return FALSE;
-	*id = (guint32)value;
-	return TRUE;
-}
 
 static gboolean is_known(const Doctor *doctor, guint32 id)
 {
@@ -119,7 +110,7 @@ static void check_state(Doctor *doctor)
 	guint32 id;
 
 	while (dir && (name = g_dir_read_name(dir)))
-		if (parse_id(name, &id) && !is_known(doctor, id) && !is_in_kernel(doctor, id)) {
+		if (parse_u32(name, &id) && !is_known(doctor, id) && !is_in_kernel(doctor, id)) {
 			doctor_add(doctor, FINDING_BAD, "leftover", "systemctl restart ublkd",
 				   STATE "/%u is of a device that is no more", id)
 				->cleans = TRUE;
@@ -153,7 +144,7 @@ static void check_unit(Doctor *doctor, const char *unit, const char *state)
 	gboolean failed = strcmp(state, "failed") == 0;
 	guint32 id;
 
-	if (!parse_id(number, &id) || is_known(doctor, id) || is_in_kernel(doctor, id))
+	if (!parse_u32(number, &id) || is_known(doctor, id) || is_in_kernel(doctor, id))
 		return;
 	remedy = g_strdup_printf("systemctl %s ublk-server-%u.service",
 				 failed ? "reset-failed" : "stop", id);
@@ -191,7 +182,7 @@ static GArray *list_kernel(const Doctor *doctor)
 	guint32 id;
 
 	while (dir && (name = g_dir_read_name(dir)))
-		if (g_str_has_prefix(name, "ublkc") && parse_id(name + strlen("ublkc"), &id))
+		if (g_str_has_prefix(name, "ublkc") && parse_u32(name + strlen("ublkc"), &id))
 			g_array_append_val(ids, id);
 	return ids;
 }

@@ -49,6 +49,19 @@ static const struct {
 	{ "org.freedesktop.DBus.Error.LimitsExceeded", EXIT_CODE_BUSY, NULL },
 };
 
+gboolean errors_set_errno(GError **error, int saved, const char *format, ...)
+{
+	g_autofree char *what = NULL;
+	va_list arguments;
+
+	va_start(arguments, format);
+	what = g_strdup_vprintf(format, arguments);
+	va_end(arguments);
+	g_set_error(error, CLIENT_ERROR, saved == ENOENT ? EXIT_CODE_NOT_FOUND : EXIT_CODE_FAILURE,
+		    "%s: %s", what, g_strerror(saved));
+	return FALSE;
+}
+
 int errors_get_exit_code(const GError *error)
 {
 	g_autofree char *name = NULL;

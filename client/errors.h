@@ -21,6 +21,9 @@ enum exit_code {
 #define CLIENT_ERROR (client_error_quark())
 GQuark client_error_quark(void);
 
+/* "WHAT: No such file or directory" of an errno that was saved. Always FALSE. */
+gboolean errors_set_errno(GError **error, int saved, const char *format, ...) G_GNUC_PRINTF(3, 4);
+
 /* The exit code of any error that the client meets: its own, GOption's, the bus's, ublkd's. */
 int errors_get_exit_code(const GError *error);
 

@@ -13,12 +13,13 @@
 
 #define SUFFIX ".conf"
 
+/* Not by XDG_CONFIG_HOME: a shell has another one than systemd, which reads these files. */
 char *kept_get_path(const char *name)
 {
 	g_autofree char *file = g_strconcat(name, SUFFIX, NULL);
 
 	return geteuid() == 0 ? g_build_filename(UBLK_DEVICES_D, file, NULL)
-			      : g_build_filename(g_get_user_config_dir(), "ublk", file, NULL);
+			      : g_build_filename(g_get_home_dir(), ".config", "ublk", file, NULL);
 }
 
 /* As ublkd has it: what it takes for a name leads to no other folder. */
@@ -34,6 +35,7 @@ gboolean kept_check(const char *name, const MakeOptions *options, GError **error
 {
 	g_autofree char *lines = make_options_build_lines(options, error);
 	g_autofree char *path = NULL;
+	int saved;
 
 	if (!lines)
 		return FALSE;
@@ -51,7 +53,13 @@ gboolean kept_check(const char *name, const MakeOptions *options, GError **error
 		return FALSE;
 	}
 	path = kept_get_path(name);
-	if (g_file_test(path, G_FILE_TEST_EXISTS)) {
+	saved = access(path, F_OK) == 0 ? 0 : errno;
+	if (saved && saved != ENOENT) {
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_FAILURE, "--keep: %s: %s", path,
+			    g_strerror(saved));
+		return FALSE;
+	}
+	if (!saved) {
 		g_set_error(error, CLIENT_ERROR, EXIT_CODE_BUSY,
 			    "%s is kept already, by %s: `ublk-client del %s` forgets it", name,
 			    path, name);
@@ -98,11 +106,17 @@ gboolean kept_read(const struct verb *verb, const char *name, MakeOptions *optio
 	g_autofree char *path = is_name(name) ? kept_get_path(name) : NULL;
 	g_autofree char *text = NULL;
 	g_autofree char **argv = NULL;
+	g_autoptr(GError) failure = NULL;
 	g_autoptr(GPtrArray) arguments = NULL;
 	g_auto(GStrv) lines = NULL;
 	int argc;
 
-	if (!path || !g_file_get_contents(path, &text, NULL, NULL)) {
+	if (path && !g_file_get_contents(path, &text, NULL, &failure) &&
+	    !g_error_matches(failure, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
+		g_propagate_error(error, g_steal_pointer(&failure));
+		return FALSE;
+	}
+	if (!text) {
 		g_set_error(
 			error, CLIENT_ERROR, EXIT_CODE_NOT_FOUND,
 			"no device “%s” is kept%s%s; `ublk-client add --name %s --keep …` keeps "
@@ -121,6 +135,13 @@ gboolean kept_read(const struct verb *verb, const char *name, MakeOptions *optio
 	}
 	make_options_set_name(options, name);
 	return TRUE;
+}
+
+gboolean kept_exists(const char *name)
+{
+	g_autofree char *path = is_name(name) ? kept_get_path(name) : NULL;
+
+	return path && access(path, F_OK) == 0;
 }
 
 gboolean kept_forget(const char *name, GError **error)

@@ -23,5 +23,8 @@ gboolean kept_write(const char *name, const MakeOptions *options, GError **error
 /* What is wanted of it, the name included, as options of @verb. */
 gboolean kept_read(const struct verb *verb, const char *name, MakeOptions *options, GError **error);
 
+/* Whether a device comes back by that name. */
+gboolean kept_exists(const char *name);
+
 /* It does not come back. FALSE: it would not have, or, with @error, it still does. */
 gboolean kept_forget(const char *name, GError **error);

@@ -258,6 +258,11 @@ static gboolean parse_option(const char *name, const char *text, gpointer data, 
 	}
 	if (option->kind == PREALLOCATE) {
 		options->preallocate = TRUE;
+		/* The first mkfs discards the whole device, and would give back what is reserved.
+		 */
+		if (!g_hash_table_contains(options->values, UBLK_OPT_DISCARD_SIZE))
+			g_hash_table_insert(options->values, (gpointer)UBLK_OPT_DISCARD_SIZE,
+					    g_variant_ref_sink(g_variant_new_uint64(0)));
 		return TRUE;
 	}
 	if (option->kind == CREATE) {
@@ -402,6 +407,12 @@ static gboolean check_create(const MakeOptions *options, GError **error)
 	return what == NULL;
 }
 
+gboolean make_options_is_empty(const MakeOptions *options)
+{
+	return !options->target && !options->file && !options->create && !options->preallocate &&
+	       g_hash_table_size(options->values) == 0;
+}
+
 gboolean make_options_check(const MakeOptions *options, GError **error)
 {
 	if (!options->target) {
@@ -437,15 +448,28 @@ gboolean make_options_create_file(MakeOptions *options, GError **error)
 	return options->new_file != NULL;
 }
 
-void make_options_settle_file(MakeOptions *options, const GError *failure)
+gboolean make_options_settle_file(MakeOptions *options, const GError *failure, GError **error)
 {
 	NewFile *file = options->new_file;
 
+	/*
+	 * Whoever may change a link or a folder on the way, however far up, chooses what the server
+	 * opens by the path. Ours is the one that it has locked, or the device is none of ours.
+	 */
+	if (file && !failure && !new_file_is_taken(file)) {
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_FAILURE,
+			    "--create: the device's server does not have the file that was made as "
+			    "%s: somebody has put something else in its place, so there is no "
+			    "device; choose a path that only you can change",
+			    options->file);
+		return FALSE;
+	}
 	if (file && !failure)
 		new_file_keep(file);
 	else if (file && g_dbus_error_is_remote_error(failure) &&
 		 errors_get_exit_code(failure) != EXIT_CODE_TIMEOUT)
 		new_file_remove(file);
+	return TRUE;
 }
 
 /* The values of the options of one stage, or of all (STAGE_NONE). */

@@ -41,6 +41,9 @@ const GOptionEntry *make_options_get_parameter_entries(void);
 /* Their values, for Device.Start. FALSE: there is no size, which is needed. */
 gboolean make_options_add_parameters(const MakeOptions *options, GVariantBuilder *builder);
 
+/* Whether none was given; --quiet is none of a device's. */
+gboolean make_options_is_empty(const MakeOptions *options);
+
 /*
  * What can be told without ublkd: a target is given, loop has a file and the file can be opened as
  * it will be needed, contradictions. Better to hear that before a password is asked for.
@@ -50,10 +53,10 @@ gboolean make_options_check(const MakeOptions *options, GError **error);
 /*
  * Make the file that --create wants, if it does, and say at last what became of the device: it
  * stays only where there is one, or nobody knows (@failure, as bus_call() set it, may be a
- * timeout).
+ * timeout). FALSE with @error: there is a device, but of another file; it is to be deleted.
  */
 gboolean make_options_create_file(MakeOptions *options, GError **error);
-void make_options_settle_file(MakeOptions *options, const GError *failure);
+gboolean make_options_settle_file(MakeOptions *options, const GError *failure, GError **error);
 
 /*
  * AddDevice's dictionary; floating. A file whose name D-Bus cannot carry, since it is not UTF-8, is

@@ -12,9 +12,11 @@
 #include <unistd.h>
 
 #include "backing-file.h"
+#include "deadline.h"
 #include "errors.h"
 #include "output.h"
 #include "progress.h"
+#include "signals.h"
 
 /* Between two looks at the clock, and what a signal may have to wait for. */
 #define STEP_SIZE   (64 << 20)
@@ -27,8 +29,6 @@ struct new_file {
 	int folder;
 	int fd;
 };
-
-static const int fatal_signals[] = { SIGINT, SIGTERM, SIGHUP };
 
 /* What on_fatal_signal() removes, or NULL. */
 static NewFile *volatile pending;
@@ -43,13 +43,24 @@ static gboolean is_in_place(const NewFile *file)
 	       ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
 }
 
+/*
+ * As a server does, so that none can take the file any more and it can be removed. FALSE where one
+ * has it, or nobody can tell. For as long as the file is open; may be called in a signal handler.
+ */
+static gboolean lock(const NewFile *file)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return fcntl(file->fd, F_OFD_SETLK, &lock) == 0;
+}
+
 /* Only what a signal handler may call. The signal's old disposition is in force again: it ends us.
  */
 static void on_fatal_signal(int signal)
 {
 	NewFile *file = pending;
 
-	if (file && !backing_file_is_locked(file->fd) && is_in_place(file))
+	if (file && lock(file) && is_in_place(file))
 		unlinkat(file->folder, file->name, 0);
 	progress_wipe();
 	raise(signal);
@@ -58,31 +69,27 @@ static void on_fatal_signal(int signal)
 static void catch_signals(NewFile *file)
 {
 	struct sigaction catch = { .sa_handler = on_fatal_signal, .sa_flags = SA_RESETHAND };
-	struct sigaction before;
 
 	pending = file;
-	/* What nohup, or a shell's &, has switched off stays off. */
-	for (gsize i = 0; i < G_N_ELEMENTS(fatal_signals); i++)
-		if (sigaction(fatal_signals[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
-			sigaction(fatal_signals[i], &catch, NULL);
+	for (gsize i = 0; i < G_N_ELEMENTS(signals_fatal); i++)
+		if (!signals_is_ignored(signals_fatal[i]))
+			sigaction(signals_fatal[i], &catch, NULL);
 }
 
 static void release_signals(void)
 {
 	struct sigaction present;
 
-	for (gsize i = 0; i < G_N_ELEMENTS(fatal_signals); i++)
-		if (sigaction(fatal_signals[i], NULL, &present) == 0 &&
+	for (gsize i = 0; i < G_N_ELEMENTS(signals_fatal); i++)
+		if (sigaction(signals_fatal[i], NULL, &present) == 0 &&
 		    present.sa_handler == on_fatal_signal)
-			signal(fatal_signals[i], SIG_DFL);
+			signal(signals_fatal[i], SIG_DFL);
 	pending = NULL;
 }
 
 static gboolean fail_errno(const NewFile *file, int saved, GError **error)
 {
-	g_set_error(error, CLIENT_ERROR, saved == ENOENT ? EXIT_CODE_NOT_FOUND : EXIT_CODE_FAILURE,
-		    "cannot make %s: %s", file->path, g_strerror(saved));
-	return FALSE;
+	return errors_set_errno(error, saved, "cannot make %s", file->path);
 }
 
 /* @free: bytes that were there before. */
@@ -138,6 +145,10 @@ static gboolean reserve(const NewFile *file, guint64 size, GError **error)
 	progress_begin(&progress, size);
 	for (guint64 done = 0; done < size; done += STEP_SIZE) {
 		progress_show(&progress, done);
+		if (!deadline_check(error)) {
+			progress_end(&progress);
+			return FALSE;
+		}
 		if (reserve_step(file->fd, done, MIN(size - done, STEP_SIZE)) == 0)
 			continue;
 		progress_end(&progress);
@@ -169,6 +180,23 @@ static gboolean is_private(const struct stat *folder)
 	       (!(folder->st_mode & S_IWGRP) || is_own_group(folder->st_gid));
 }
 
+/* A signal between the two would leave a file that on_fatal_signal() does not know. */
+static int open_new(NewFile *file)
+{
+	sigset_t fatal, before;
+	int saved;
+
+	sigemptyset(&fatal);
+	for (gsize i = 0; i < G_N_ELEMENTS(signals_fatal); i++)
+		sigaddset(&fatal, signals_fatal[i]);
+	pthread_sigmask(SIG_BLOCK, &fatal, &before);
+	file->fd = openat(file->folder, file->name,
+			  O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
+	saved = errno;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return file->fd < 0 ? saved : 0;
+}
+
 /* The server is given the path, and opens whatever is there by then, with the caller's rights. */
 static gboolean open_folder(NewFile *file, GError **error)
 {
@@ -194,23 +222,23 @@ static gboolean open_folder(NewFile *file, GError **error)
 NewFile *new_file_create(const char *path, guint64 size, gboolean preallocate, GError **error)
 {
 	g_autoptr(NewFile) file = g_new0(NewFile, 1);
+	int failure;
 
 	file->path = g_strdup(path);
 	file->folder = file->fd = -1;
 	if (!open_folder(file, error))
 		return NULL;
 	catch_signals(file);
-	file->fd = openat(file->folder, file->name,
-			  O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
-	if (file->fd < 0 && errno == EEXIST) {
+	failure = open_new(file);
+	if (failure == EEXIST) {
 		g_set_error(error, CLIENT_ERROR, EXIT_CODE_BUSY,
 			    "%s exists already: leave --create out to use it as it is, or choose "
 			    "another name",
 			    path);
 		return NULL;
 	}
-	if (file->fd < 0) {
-		fail_errno(file, errno, error);
+	if (failure) {
+		fail_errno(file, failure, error);
 		return NULL;
 	}
 	/* A limit on files is an error here, not our death. */
@@ -227,6 +255,11 @@ NewFile *new_file_create(const char *path, guint64 size, gboolean preallocate, G
 	return g_steal_pointer(&file);
 }
 
+gboolean new_file_is_taken(const NewFile *file)
+{
+	return backing_file_is_locked(file->fd);
+}
+
 void new_file_keep(NewFile *file)
 {
 	release_signals();
@@ -237,14 +270,18 @@ void new_file_keep(NewFile *file)
 
 void new_file_remove(NewFile *file)
 {
-	if (file->fd >= 0 && is_in_place(file) && unlinkat(file->folder, file->name, 0) < 0)
-		g_printerr("%s stays: %s\n", file->path, g_strerror(errno));
+	if (file->fd >= 0 && is_in_place(file) && unlinkat(file->folder, file->name, 0) < 0) {
+		int saved = errno;
+		g_autofree char *name = output_escape_text(file->path);
+
+		g_printerr("%s stays: %s\n", name, g_strerror(saved));
+	}
 	new_file_keep(file);
 }
 
 void new_file_free(NewFile *file)
 {
-	if (file->fd >= 0 && backing_file_is_locked(file->fd)) {
+	if (file->fd >= 0 && !lock(file)) {
 		g_autofree char *name = output_escape_text(file->path);
 
 		g_printerr("%s stays: a device has it\n", name);

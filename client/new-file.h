@@ -16,6 +16,9 @@ typedef struct new_file NewFile;
  */
 NewFile *new_file_create(const char *path, guint64 size, gboolean preallocate, GError **error);
 
+/* Whether some server has locked this very file, whatever its path leads to by now. */
+gboolean new_file_is_taken(const NewFile *file);
+
 /* A device has it now: it stays, and signals do what they did before. */
 void new_file_keep(NewFile *file);
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "output.h"
 
+#include <errno.h>
 #include <pwd.h>
 #include <string.h>
 
+#include "errors.h"
 #include "json.h"
 #include "table.h"
 #include "ublk-dbus.h"
@@ -332,4 +334,16 @@ void output_print_json(FILE *stream, GPtrArray *devices, GPtrArray *backing_file
 	add(&top, "devices", g_variant_builder_end(&list));
 	text = json_print(g_variant_builder_end(&top));
 	fprintf(stream, "%s\n", text);
+}
+
+gboolean output_flush(GError **error)
+{
+	int result = fflush(stdout);
+
+	if (result == 0 && !ferror(stdout))
+		return TRUE;
+	g_set_error(error, CLIENT_ERROR, EXIT_CODE_FAILURE,
+		    "cannot write to the standard output%s%s", result ? ": " : "",
+		    result ? g_strerror(errno) : "");
+	return FALSE;
 }

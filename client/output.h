@@ -60,3 +60,9 @@ char *output_format_now(void);
  * when they were not asked for: the key is absent then.
  */
 void output_print_json(FILE *stream, GPtrArray *devices, GPtrArray *backing_files);
+
+/*
+ * Have what was printed reach its reader now. FALSE with @error where it, or anything before it,
+ * could not be written: a flush after a failed one finds nothing to write and succeeds.
+ */
+gboolean output_flush(GError **error);

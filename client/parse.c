@@ -37,6 +37,16 @@ gboolean parse_number(const char *text, guint64 max, guint64 *number, GError **e
 	return FALSE;
 }
 
+gboolean parse_u32(const char *text, guint32 *number)
+{
+	guint64 value;
+
+	if (!parse_number(text, G_MAXUINT32, &value, NULL))
+		return FALSE;
+	*number = (guint32)value;
+	return TRUE;
+}
+
 /* The power of two that a suffix stands for; -1: none that we know. */
 static int parse_suffix(const char *suffix)
 {

@@ -9,6 +9,9 @@
 /* A decimal number from 0 to @max, nothing before or behind it. */
 gboolean parse_number(const char *text, guint64 max, guint64 *number, GError **error);
 
+/* The number of a device or a user. */
+gboolean parse_u32(const char *text, guint32 *number);
+
 /*
  * A size of at most @max bytes: digits and then nothing or B (bytes), K, M, G, T or P, in either
  * case, also as KiB and so on. They are powers of 1024. KB, MB and so on are refused, since half

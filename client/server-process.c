@@ -79,14 +79,26 @@ static void wait_for_end(ServerProcess *process, int timeout_ms)
 		reap(process, WNOHANG);
 }
 
-void server_process_end(ServerProcess *process, guint patience_ms)
+static void ask_to_end(ServerProcess *process, guint patience_ms)
 {
 	if (!process->ended)
 		wait_for_end(process, patience_ms);
-	if (!process->ended) {
+	if (!process->ended)
 		pidfd_send_signal(process->pidfd, SIGTERM, NULL, 0);
+}
+
+void server_process_wait(ServerProcess *process, guint patience_ms)
+{
+	ask_to_end(process, patience_ms);
+	if (!process->ended)
+		reap(process, 0);
+}
+
+void server_process_end(ServerProcess *process, guint patience_ms)
+{
+	ask_to_end(process, patience_ms);
+	if (!process->ended)
 		wait_for_end(process, KILL_AFTER_MS);
-	}
 	if (!process->ended) {
 		pidfd_send_signal(process->pidfd, SIGKILL, NULL, 0);
 		reap(process, 0);

@@ -25,6 +25,12 @@ typedef struct server_process {
  * caller's. */
 ServerProcess *server_process_start(GPtrArray *argv, int char_fd, int report_fd, GError **error);
 
+/*
+ * Its device has gone, so it ends; should it not know of that, it is asked to after a while. It is
+ * not killed: it may have to make durable what it has, which takes as long as it takes.
+ */
+void server_process_wait(ServerProcess *process, guint patience_ms);
+
 /* Have it gone when this returns: wait a while, then ask, then kill. */
 void server_process_end(ServerProcess *process, guint patience_ms);
 

@@ -8,6 +8,21 @@
 
 #include <stdio.h>
 
+/* It is not what was wanted: nobody hears of it. */
+static void delete_device(Bus *bus, const char *path, GError **error)
+{
+	g_autoptr(Device) device = NULL;
+	g_autoptr(GError) failure = NULL;
+
+	deadline_extend();
+	device = device_get(bus, path, &failure);
+	if ((device && device_call(bus, device, "Delete", &failure)) ||
+	    errors_get_exit_code(failure) == EXIT_CODE_NOT_FOUND)
+		return;
+	g_dbus_error_strip_remote_error(failure);
+	g_prefix_error(error, "%s stays (%s), delete it: ", path, failure->message);
+}
+
 /* "/dev/ublkbN" of the new device, or NULL. */
 static char *make_device(Bus *bus, MakeOptions *options, GError **error)
 {
@@ -24,10 +39,15 @@ static char *make_device(Bus *bus, MakeOptions *options, GError **error)
 	reply = bus_call(bus, UBLK_BUS_MANAGER_PATH, UBLK_BUS_MANAGER_INTERFACE, "AddDevice",
 			 g_variant_new("(s@a{sv})", options->target, dictionary), "(o)", fds, NULL,
 			 error);
-	make_options_settle_file(options, reply ? NULL : *error);
-	if (!reply)
+	if (!reply) {
+		make_options_settle_file(options, *error, NULL);
 		return NULL;
+	}
 	g_variant_get(reply, "(&o)", &path);
+	if (!make_options_settle_file(options, NULL, error)) {
+		delete_device(bus, path, error);
+		return NULL;
+	}
 	return device_get_node(path);
 }
 
@@ -51,9 +71,10 @@ static char *find_present(Bus *bus, const char *name)
 static gboolean prepare(const struct verb *verb, MakeOptions *options, gboolean keep,
 			const char *kept, GError **error)
 {
-	if (kept && (keep || options->target)) {
+	if (kept && (keep || !make_options_is_empty(options))) {
 		g_set_error(error, CLIENT_ERROR, EXIT_CODE_USAGE,
-			    "--kept: the other options are those that were kept");
+			    "--kept: the other options are those that were kept; no more can be "
+			    "given");
 		return FALSE;
 	}
 	if (keep && !make_options_get_name(options)) {

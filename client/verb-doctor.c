@@ -44,23 +44,25 @@ static void print_findings(const Doctor *doctor)
 
 static void print_json(const Doctor *doctor)
 {
-	g_autofree char *text = NULL;
+	g_autofree char *printed = NULL;
 	GVariantBuilder list;
 
 	g_variant_builder_init(&list, G_VARIANT_TYPE("aa{sv}"));
 	for (guint i = 0; i < doctor->findings->len; i++) {
 		const Finding *finding = doctor->findings->pdata[i];
-		g_autofree char *valid = g_utf8_make_valid(finding->text, -1);
+		g_autofree char *text = g_utf8_make_valid(finding->text, -1);
+		g_autofree char *remedy = finding->remedy ? g_utf8_make_valid(finding->remedy, -1)
+							  : NULL;
 
 		g_variant_builder_add_parsed(&list,
 					     "{'subject': <%s>, 'level': <%s>, 'text': <%s>, "
 					     "'remedy': <%ms>}",
-					     finding->subject, levels[finding->level].name, valid,
-					     finding->remedy);
+					     finding->subject, levels[finding->level].name, text,
+					     remedy);
 	}
-	text = json_print(g_variant_new_parsed("{'version': <@u 1>, 'findings': <%v>}",
-					       g_variant_builder_end(&list)));
-	printf("%s\n", text);
+	printed = json_print(g_variant_new_parsed("{'version': <@u 1>, 'findings': <%v>}",
+						  g_variant_builder_end(&list)));
+	printf("%s\n", printed);
 }
 
 /* In a container, podman's and Docker's or any other with a user namespace of its own. */

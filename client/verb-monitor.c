@@ -24,8 +24,10 @@ struct monitoring {
 /* Whoever reads learns it now. */
 static void flush(struct monitoring *monitoring)
 {
-	if (fflush(stdout) != 0)
-		watch_end(monitoring->watch, NULL);
+	GError *error = NULL;
+
+	if (!output_flush(&error))
+		watch_end(monitoring->watch, error);
 }
 
 /* The keys, as the JSON has them, in which two states of a device differ. */

@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <glib-unix.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -16,6 +15,7 @@
 #include "errors.h"
 #include "make-options.h"
 #include "server-process.h"
+#include "signals.h"
 #include "verbs.h"
 
 /* How long a server may take to see that its device was deleted. */
@@ -24,7 +24,6 @@
 struct serving {
 	GMainLoop *loop;
 	ServerProcess *process;
-	int signal;
 };
 
 static void close_fd(int *fd)
@@ -136,17 +135,19 @@ static ServerProcess *start_server(Bus *bus, const Device *device, const MakeOpt
 }
 
 /* This one, not the next that has its number. */
-static void delete_device(Bus *bus, const Device *device, GError **error)
+static gboolean delete_device(Bus *bus, const Device *device, GError **error)
 {
 	g_autoptr(GError) failure = NULL;
 
 	if (device_call(bus, device, "Delete", &failure))
-		return;
+		return TRUE;
 	/* Somebody else, or ublkd when it saw the server leave, was quicker: that is what we
 	 * wanted. */
-	if (errors_get_exit_code(failure) != EXIT_CODE_NOT_FOUND &&
-	    !g_error_matches(failure, G_DBUS_ERROR, G_DBUS_ERROR_UNKNOWN_METHOD))
-		g_propagate_error(error, g_steal_pointer(&failure));
+	if (errors_get_exit_code(failure) == EXIT_CODE_NOT_FOUND ||
+	    g_error_matches(failure, G_DBUS_ERROR, G_DBUS_ERROR_UNKNOWN_METHOD))
+		return TRUE;
+	g_propagate_error(error, g_steal_pointer(&failure));
+	return FALSE;
 }
 
 static void handle_server_end(GPid pid, int wait_status, gpointer data)
@@ -162,32 +163,22 @@ static gboolean handle_interrupt(gpointer data)
 {
 	struct serving *serving = data;
 
-	serving->signal = SIGINT;
 	g_main_loop_quit(serving->loop);
 	return G_SOURCE_CONTINUE;
-}
-
-static gboolean is_ignored(int signal)
-{
-	struct sigaction action;
-
-	return sigaction(signal, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
 /* Until a signal or the server's end. */
 static void wait_for_end(struct serving *serving)
 {
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-	guint sources[G_N_ELEMENTS(signals)] = { 0 };
+	guint sources[G_N_ELEMENTS(signals_fatal)] = { 0 };
 	guint child = g_child_watch_add(serving->process->pid, handle_server_end, serving);
 
-	/* What nohup, or a shell's &, has switched off stays off. */
-	for (gsize i = 0; i < G_N_ELEMENTS(signals); i++)
-		if (!is_ignored(signals[i]))
-			sources[i] = g_unix_signal_add(signals[i], handle_interrupt, serving);
+	for (gsize i = 0; i < G_N_ELEMENTS(signals_fatal); i++)
+		if (!signals_is_ignored(signals_fatal[i]))
+			sources[i] = g_unix_signal_add(signals_fatal[i], handle_interrupt, serving);
 	g_main_loop_run(serving->loop);
 	/* From here on a second signal ends us at once, and the server by its parent's death. */
-	for (gsize i = 0; i < G_N_ELEMENTS(signals); i++)
+	for (gsize i = 0; i < G_N_ELEMENTS(signals_fatal); i++)
 		if (sources[i])
 			g_source_remove(sources[i]);
 	if (!serving->process->ended)
@@ -203,9 +194,9 @@ static int serve(Bus *bus, const char *path, MakeOptions *options, int char_fd, 
 	g_autofree char *node = device_get_node(path);
 	struct serving serving = { .loop = loop, .process = process };
 
-	make_options_settle_file(options, process ? NULL : *error);
-	if (!process) {
+	if (!make_options_settle_file(options, process ? NULL : *error, error) || !process) {
 		/* What was created and is not known goes when we leave the bus. */
+		deadline_extend();
 		if (device)
 			delete_device(bus, device, NULL);
 		return EXIT_CODE_FAILURE;
@@ -214,12 +205,12 @@ static int serve(Bus *bus, const char *path, MakeOptions *options, int char_fd, 
 	fflush(stdout);
 	deadline_clear();
 	wait_for_end(&serving);
-	delete_device(bus, device, error);
-	server_process_end(process, SERVER_PATIENCE_MS);
-	if (serving.signal)
-		return EXIT_CODE_SUCCESS;
-	/* Nobody asked us to end it. A clean end: the device was deleted, or the server told to
-	 * stop. */
+	/* When we say that all is well what was written is durable. */
+	if (delete_device(bus, device, error))
+		server_process_wait(process, SERVER_PATIENCE_MS);
+	else
+		server_process_end(process, SERVER_PATIENCE_MS);
+	/* A clean end: the device was deleted, or the server told to stop, and nothing was lost. */
 	if (!*error && !g_spawn_check_wait_status(process->wait_status, NULL)) {
 		if (WIFSIGNALED(process->wait_status))
 			g_set_error(error, CLIENT_ERROR, EXIT_CODE_FAILURE,

@@ -274,14 +274,16 @@ static void print_json(struct watching *watching, double seconds)
 
 static void report(struct watching *watching, double seconds)
 {
+	GError *error = NULL;
+
 	if (watching->json)
 		print_json(watching, seconds);
 	else if (terminal_get(STDOUT_FILENO).moves)
 		draw(watching);
 	else
 		print_text(watching);
-	if (fflush(stdout) != 0)
-		watch_end(watching->watch, NULL);
+	if (!output_flush(&error))
+		watch_end(watching->watch, error);
 }
 
 static void look_again(gpointer key, gpointer value, gpointer data)

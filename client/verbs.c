@@ -254,9 +254,10 @@ int verbs_run(int argc, char **argv)
 		errors_print(error, verb->creates);
 		status = errors_get_exit_code(error);
 	}
+	g_clear_error(&error);
 	/* A device path that never reached its reader is a failure too. */
-	if (fflush(stdout) != 0 && status == EXIT_CODE_SUCCESS) {
-		fprintf(stderr, "%s: cannot write to the standard output: %m\n", program);
+	if (status == EXIT_CODE_SUCCESS && !output_flush(&error)) {
+		errors_print(error, FALSE);
 		status = EXIT_CODE_FAILURE;
 	}
 	return status;

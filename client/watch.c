@@ -2,10 +2,10 @@
 #include "watch.h"
 
 #include <glib-unix.h>
-#include <signal.h>
 
 #include "deadline.h"
 #include "errors.h"
+#include "signals.h"
 
 #define PROPERTIES     "org.freedesktop.DBus.Properties"
 #define OBJECT_MANAGER "org.freedesktop.DBus.ObjectManager"
@@ -334,23 +334,15 @@ static gboolean on_signal(gpointer data)
 	return G_SOURCE_CONTINUE;
 }
 
-static gboolean is_ignored(int signal)
-{
-	struct sigaction action;
-
-	return sigaction(signal, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
-}
-
 gboolean watch_run(Watch *watch, gboolean signals, GError **error)
 {
-	static const int all[] = { SIGINT, SIGTERM, SIGHUP };
 	GDBusConnection *connection = watch->bus->connection;
-	guint sources[G_N_ELEMENTS(all)] = { 0 }, timeout = 0;
+	guint sources[G_N_ELEMENTS(signals_fatal)] = { 0 }, timeout = 0;
 	gulong closed;
 
-	for (gsize i = 0; signals && i < G_N_ELEMENTS(all); i++)
-		if (!is_ignored(all[i]))
-			sources[i] = g_unix_signal_add(all[i], on_signal, watch);
+	for (gsize i = 0; signals && i < G_N_ELEMENTS(signals_fatal); i++)
+		if (!signals_is_ignored(signals_fatal[i]))
+			sources[i] = g_unix_signal_add(signals_fatal[i], on_signal, watch);
 	if (deadline_get_text())
 		timeout = g_timeout_add(deadline_get_left_ms(0), on_timeout, watch);
 	closed = g_signal_connect(connection, "closed", G_CALLBACK(on_closed), watch);
@@ -362,7 +354,7 @@ gboolean watch_run(Watch *watch, gboolean signals, GError **error)
 	let_go(watch);
 	g_signal_handler_disconnect(connection, closed);
 	g_clear_handle_id(&timeout, g_source_remove);
-	for (gsize i = 0; i < G_N_ELEMENTS(all); i++)
+	for (gsize i = 0; i < G_N_ELEMENTS(signals_fatal); i++)
 		g_clear_handle_id(&sources[i], g_source_remove);
 	if (!watch->error)
 		return TRUE;

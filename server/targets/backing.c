@@ -264,6 +264,21 @@ static int lock_file(int fd, const struct options *options, const char *what,
 	return 0;
 }
 
+/*
+ * Who has made the file for this device may have given it up meanwhile, and removed it while it had
+ * the lock (client/new-file.c): what was written to it would be lost. A file that never had a name,
+ * or is opened by a path of /proc/PID/fd, is still what the path leads to, or was passed.
+ */
+static int check_not_removed(int fd, const char *path, struct server_error *error)
+{
+	struct stat st, there;
+
+	if (fstat(fd, &st) < 0 || st.st_nlink > 0 ||
+	    (stat(path, &there) == 0 && st.st_dev == there.st_dev && st.st_ino == there.st_ino))
+		return 0;
+	return server_error_set(error, ENOENT, "%s was removed while it was opened", path);
+}
+
 static uint64_t read_sysfs_number(const char *directory, const char *name, uint64_t fallback)
 {
 	unsigned long long value;
@@ -453,6 +468,8 @@ int backing_open(const struct options *options, int received, struct backing *ba
 	} else {
 		/* Before anything is tried on it. */
 		ret = lock_file(backing->fd, options, opened.what, error);
+		if (ret == 0 && options->file)
+			ret = check_not_removed(backing->fd, options->file, error);
 		if (ret == 0)
 			examine_file(backing, &opened, options);
 		backing->in_memory = is_in_memory(backing->fd);

@@ -163,6 +163,11 @@ static int loop_open(const struct options *options, int file, struct ublk_limits
 		loop_close(loop);
 		return ret;
 	}
+	/* Whoever has no discards wants to keep the space, and zeroes shall not give it back
+	 * either.
+	 */
+	if (!limits->max_discard_size)
+		atomic_store(&loop->no_punch, true);
 	server_log("backing %s, %s I/O", loop->backing.is_block ? "device" : "file",
 		   loop->backing.direct ? "direct" : "buffered");
 	loop->dev_id = options->dev_id;

@@ -28,6 +28,26 @@ static gboolean refuse(GDBusMethodInvocation *invocation)
 	return TRUE;
 }
 
+/* As its server does. */
+static void lock_file(GVariant *options)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	const char *path;
+
+	if (!g_variant_lookup(options, UBLK_OPT_FILE, "&s", &path) || mock.exchanged)
+		return;
+	mock.file = open(path, O_RDWR | O_CLOEXEC);
+	if (mock.file >= 0)
+		g_assert_no_errno(fcntl(mock.file, F_OFD_SETLK, &lock));
+}
+
+static void unlock_file(void)
+{
+	if (mock.file >= 0)
+		close(mock.file);
+	mock.file = -1;
+}
+
 static gboolean handle_add(UblkBusManager *manager, GDBusMethodInvocation *invocation,
 			   GUnixFDList *fds, const char *target, GVariant *options)
 {
@@ -38,11 +58,14 @@ static gboolean handle_add(UblkBusManager *manager, GDBusMethodInvocation *invoc
 	g_string_append(mock.calls, flags & G_DBUS_MESSAGE_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION
 					    ? "may ask\n"
 					    : "may not ask\n");
-	if (mock.silent)
+	if (mock.silent) {
 		g_object_unref(invocation);
-	else if (!refuse(invocation))
+	} else if (!refuse(invocation)) {
+		unlock_file();
+		lock_file(options);
 		ublk_bus_manager_complete_add_device(manager, invocation, NULL,
 						     "/org/ublk1/devices/4");
+	}
 	return TRUE;
 }
 
@@ -153,7 +176,9 @@ static gboolean handle_start(UblkBusDevice *device, GDBusMethodInvocation *invoc
 	receive_report(report_socket);
 	close(report_socket);
 	report_socket = -1;
-	if (!refuse(invocation)) {
+	if (mock.silent) {
+		g_object_unref(invocation);
+	} else if (!refuse(invocation)) {
 		ublk_bus_device_set_state(device, "live");
 		ublk_bus_device_complete_start(device, invocation, NULL);
 	}
@@ -179,6 +204,10 @@ static gboolean handle_delete(UblkBusDevice *device, GDBusMethodInvocation *invo
 
 	count_meant(device, options);
 	g_string_append_printf(mock.calls, "Delete %s\n", path);
+	if (mock.silent) {
+		g_object_unref(invocation);
+		return TRUE;
+	}
 	if (mock.error && g_str_has_suffix(path, "/0")) {
 		refuse(invocation);
 		return TRUE;
@@ -351,6 +380,8 @@ void mock_up(void)
 	mock.meant = 0;
 	mock.silent = FALSE;
 	mock.leaves = FALSE;
+	mock.exchanged = FALSE;
+	mock.file = -1;
 	mock.lists = 0;
 	mock.backing = "/home/me/disk.img";
 	mock.server_pidfd = -1;
@@ -368,6 +399,7 @@ void mock_down(void)
 	g_clear_object(&mock.objects);
 	g_string_free(mock.calls, TRUE);
 	g_clear_pointer(&mock.report, g_free);
+	unlock_file();
 	if (mock.server_pidfd >= 0)
 		close(mock.server_pidfd);
 }

@@ -25,8 +25,12 @@ extern struct mock {
 	const char *error;
 	/* Answers to GetManagedObjects, counted by GDBus's thread. */
 	int lists;
-	/* AddDevice is not answered. */
+	/* AddDevice, Start and Delete are not answered. */
 	gboolean silent;
+	/* The file that AddDevice is given is not what the server finds. */
+	gboolean exchanged;
+	/* The one that it has locked, or -1. */
+	int file;
 	/* It goes while it answers GetLimits. */
 	gboolean leaves;
 	/* How many calls said which device they meant, and not just its number. */

@@ -22,6 +22,13 @@ static void assert_use(guint32 id, const char *expected)
 	g_assert_cmpstr(use, ==, expected);
 }
 
+static void assert_claim(guint32 id, const char *expected)
+{
+	g_autofree char *use = device_use_describe_claim(root, id);
+
+	g_assert_true(g_str_has_prefix(use, expected));
+}
+
 static void test_uses(void)
 {
 	g_autofree char *command = NULL;
@@ -31,7 +38,11 @@ static void test_uses(void)
 	write_file("proc/self/mountinfo",
 		   "24 1 259:1 / / rw,relatime shared:1 - ext4 /dev/nvme0n1 rw\n"
 		   "90 24 259:3 /sub /mnt/my\\040disk rw - ext4 /dev/ublkb0 rw\n"
-		   "91 24 259:7 / /srv rw - ext4 /dev/ublkb1p1 rw\n");
+		   "91 24 259:7 / /srv rw - ext4 /dev/ublkb1p1 rw\n"
+		   "92 24 0:50 / /mnt/pool rw - btrfs /dev/ublkb4 rw\n"
+		   "93 24 0:51 / /mnt/part rw shared:1 - btrfs /dev/ublkb5p2 rw\n"
+		   "94 24 0:52 / /home/bob/x rw - fuse.x /dev/ublkb6 rw\n"
+		   "95 24 0:53 / /odd rw - tmpfs\n");
 	write_file("proc/swaps", "Filename\tType\n/dev/ublkb2                      partition\n");
 	write_file("sys/block/ublkb0/dev", "259:3\n");
 	write_file("sys/block/ublkb1/dev", "259:6\n");
@@ -46,6 +57,13 @@ static void test_uses(void)
 	assert_use(2, "/dev/ublkb2 is used as swap: `swapoff /dev/ublkb2` first");
 	assert_use(3, "/dev/ublkb3 is used by the block device dm-0: remove that first");
 	assert_use(22, NULL);
+	/* Its source is what who has mounted it says: it counts once the kernel has spoken. */
+	write_file("sys/block/ublkb4/dev", "259:24\n");
+	write_file("sys/block/ublkb5/ublkb5p2/dev", "259:25\n");
+	assert_use(4, NULL);
+	assert_claim(4, "/dev/ublkb4 is mounted at /mnt/pool: unmount it first");
+	assert_claim(5, "/dev/ublkb5p2 is mounted at /mnt/part: unmount it first");
+	assert_claim(6, "/dev/ublkb6 is claimed by something that is not seen here");
 	command = g_strdup_printf("rm -r %s", root);
 	g_assert_true(g_spawn_command_line_sync(command, NULL, NULL, NULL, NULL));
 	g_free(root);

@@ -156,6 +156,30 @@ static void test_links(void)
 	g_rmdir(folder);
 }
 
+/* Whose directory it is chooses no other device for who is in it: owner and name come first. */
+static void test_directory_of_others(void)
+{
+	g_autofree char *folder = g_dir_make_tmp("ublk-word-XXXXXX", NULL);
+	g_autofree char *owner = g_build_filename(folder, "1001", NULL);
+	g_autofree char *work = g_build_filename(owner, "work", NULL);
+	g_autofree char *other = g_build_filename(owner, "other", NULL);
+
+	g_assert_no_errno(g_mkdir(owner, 0700));
+	g_assert_no_errno(symlink("/dev/ublkb0", work));
+	g_assert_no_errno(symlink("/dev/ublkb0", other));
+	g_assert_no_errno(g_chdir(folder));
+	assert_word(0, "1001/work", 7);
+	assert_word(0, "1001/other", -1);
+	assert_word(0, "./1001/work", 0);
+	g_assert_no_errno(g_chdir(owner));
+	assert_word(0, "../1001/work", 0);
+	g_assert_no_errno(g_chdir("/"));
+	g_unlink(work);
+	g_unlink(other);
+	g_rmdir(owner);
+	g_rmdir(folder);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -165,5 +189,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/client/word/others-are-named", test_others_are_named);
 	g_test_add_func("/client/word/ambiguous", test_ambiguous);
 	g_test_add_func("/client/word/links", test_links);
+	g_test_add_func("/client/word/directory-of-others", test_directory_of_others);
 	return g_test_run();
 }

@@ -270,6 +270,34 @@ static void test_stat(void)
 	mock_down();
 }
 
+/* Nobody reads it: what follows devices ends, and no verb says that all is well. */
+static void test_output_full(void)
+{
+	static const char *const lines[] = { "monitor",     "monitor --json",
+					     "stat -i 0.1", "stat --json -i 0.1",
+					     "list -a",     "list -aq" };
+
+	mock_up();
+	/* More than what is written only in the end. */
+	for (guint32 id = 10; id < 400; id++)
+		mock_add_device(id, "a-device", getuid());
+	for (gsize i = 0; i < G_N_ELEMENTS(lines); i++) {
+		g_autoptr(GSubprocessLauncher)
+			launcher = g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDERR_PIPE);
+		g_autofree char *line = g_strdup_printf("%s %s", g_getenv("UBLK_CLIENT"), lines[i]);
+		g_auto(GStrv) words = g_strsplit(line, " ", -1);
+		g_autoptr(GSubprocess) client = NULL;
+		auto_client_result result = { 0 };
+
+		g_subprocess_launcher_set_stdout_file_path(launcher, "/dev/full");
+		client = g_subprocess_launcher_spawnv(launcher, (const char *const *)words, NULL);
+		result = client_end(client);
+		g_assert_cmpint(result.status, ==, 1);
+		g_assert_nonnull(strstr(result.err, "cannot write to the standard output"));
+	}
+	mock_down();
+}
+
 static gboolean take_output(int fd, GIOCondition condition, gpointer data)
 {
 	char text[4096];
@@ -404,6 +432,7 @@ static void add_tests(void)
 	g_test_add_func("/client/monitor/forged", test_monitor_forged);
 	g_test_add_func("/client/verbs/stat", test_stat);
 	g_test_add_func("/client/verbs/stat-on-terminal", test_stat_on_terminal);
+	g_test_add_func("/client/verbs/output-full", test_output_full);
 	g_test_add_func("/client/wait/live", test_wait_live);
 	g_test_add_func("/client/wait/gone", test_wait_gone);
 }

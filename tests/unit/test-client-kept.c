@@ -4,13 +4,14 @@
 #include <grp.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "mock-ublkd.h"
 
 #define NOBODY 65534
 
-static char *config, *folder, *work;
+static char *home, *folder, *work;
 
 static gboolean exists(const char *path)
 {
@@ -119,12 +120,12 @@ static void test_not_kept(void)
 	auto_client_result result = { 0 };
 
 	set_up();
-	g_assert_true(g_file_set_contents(folder, "a file in its place", -1, NULL));
+	g_assert_cmpint(g_mkdir(folder, 0500), ==, 0);
 	result = client_run("add -t null --size 1M --name work --keep");
 	g_assert_cmpint(result.status, ==, 1);
 	g_assert_cmpstr(result.out, ==, "");
 	g_assert_nonnull(strstr(result.err, "/dev/ublkb4 is there, but will not come back: "));
-	g_assert_cmpint(g_unlink(folder), ==, 0);
+	g_assert_cmpint(g_rmdir(folder), ==, 0);
 	tear_down();
 }
 
@@ -143,18 +144,87 @@ static void test_present(void)
 	tear_down();
 }
 
+/* What is kept is neither more nor less than that. */
+static void test_alone(void)
+{
+	static const char *const others[] = { "-t null",     "-f x",         "-q 4",
+					      "--read-only", "--keep",       "--name more",
+					      "--create 1M", "--preallocate" };
+
+	set_up();
+	g_assert_cmpint(g_mkdir(folder, 0700), ==, 0);
+	g_assert_true(g_file_set_contents(work, "target=null\nsize=1048576\n", -1, NULL));
+	for (gsize i = 0; i < G_N_ELEMENTS(others); i++) {
+		g_autofree char *line = g_strconcat("add --kept work ", others[i], NULL);
+
+		assert_status(line, 2, "");
+	}
+	g_assert_cmpstr(mock.calls->str, ==, "");
+	assert_status("add --kept work --quiet --no-ask-password --timeout 60", 0, "/dev/ublkb4\n");
+	assert_status("del work", 0, "");
+	tear_down();
+}
+
+/* A file that cannot be read is not one that is not there. */
+static void test_unreadable(void)
+{
+	set_up();
+	g_assert_cmpint(g_mkdir(folder, 0700), ==, 0);
+	g_assert_cmpint(g_mkdir(work, 0700), ==, 0);
+	{
+		auto_client_result result = client_run("add --kept work");
+		auto_client_result none = client_run("add --kept other");
+
+		g_assert_cmpint(result.status, ==, 1);
+		g_assert_nonnull(strstr(result.err, "work.conf"));
+		g_assert_null(strstr(result.err, "is kept"));
+		g_assert_cmpint(none.status, ==, 3);
+	}
+	g_assert_cmpint(g_rmdir(work), ==, 0);
+	g_assert_cmpint(chmod(folder, 0), ==, 0);
+	assert_status("add --kept work", 1, "");
+	assert_status("add -t null --size 1M --name work --keep", 1, "");
+	g_assert_cmpstr(mock.calls->str, ==, "");
+	g_assert_cmpint(g_rmdir(folder), ==, 0);
+	tear_down();
+}
+
+/* A wrong word: nothing is done at all. And what could not be forgotten is told. */
+static void test_forget(void)
+{
+	set_up();
+	g_assert_cmpint(g_mkdir(folder, 0700), ==, 0);
+	g_assert_true(g_file_set_contents(work, "target=null\nsize=1048576\n", -1, NULL));
+	assert_status("del work nobody", 3, "");
+	g_assert_true(exists(work));
+	g_assert_cmpint(chmod(folder, 0500), ==, 0);
+	{
+		auto_client_result result = client_run("del work");
+
+		g_assert_cmpint(result.status, ==, 1);
+		g_assert_nonnull(strstr(result.err, "work is still kept: cannot remove"));
+	}
+	g_assert_cmpint(chmod(folder, 0700), ==, 0);
+	assert_status("del work", 0, "");
+	tear_down();
+}
+
 static void add_tests(void)
 {
 	g_test_add_func("/client/kept/keep", test_keep);
 	g_test_add_func("/client/kept/names", test_names);
 	g_test_add_func("/client/kept/number-as-name", test_number_as_name);
 	g_test_add_func("/client/kept/present", test_present);
+	g_test_add_func("/client/kept/alone", test_alone);
+	g_test_add_func("/client/kept/unreadable", test_unreadable);
+	g_test_add_func("/client/kept/forget", test_forget);
 	g_test_add_func("/client/kept/not-made", test_not_made);
 	g_test_add_func("/client/kept/not-kept", test_not_kept);
 }
 
 int main(int argc, char **argv)
 {
+	char *config;
 	int status;
 
 	if (getuid() == 0)
@@ -163,13 +233,19 @@ int main(int argc, char **argv)
 		g_print("1..0 # SKIP only root may run what was built\n");
 		return 0;
 	}
-	config = g_dir_make_tmp("ublk-kept-XXXXXX", NULL);
+	home = g_dir_make_tmp("ublk-kept-XXXXXX", NULL);
+	config = g_build_filename(home, ".config", NULL);
 	folder = g_build_filename(config, "ublk", NULL);
 	work = g_build_filename(folder, "work.conf", NULL);
-	g_setenv("XDG_CONFIG_HOME", config, TRUE);
+	g_assert_no_errno(g_mkdir(config, 0700));
+	g_setenv("HOME", home, TRUE);
+	/* A shell's, which the user's systemd does not have. */
+	g_setenv("XDG_CONFIG_HOME", home, TRUE);
 	status = mock_main(argc, argv, add_tests);
 	g_rmdir(config);
+	g_rmdir(home);
 	g_free(config);
+	g_free(home);
 	g_free(folder);
 	g_free(work);
 	return status;

@@ -8,14 +8,47 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "backing-file.h"
+#include "deadline.h"
 #include "errors.h"
 #include "new-file.h"
 #include "progress.h"
 
 static char *folder, *path;
+
+/* The child interrupts itself as soon as the file is there. */
+static int raised_by_open;
+/* Of the last file that was removed: whether no server could take it any more. */
+static gboolean removed_locked;
+/* No file can be removed. */
+static gboolean removal_fails;
+
+/* In place of libc's. */
+int openat(int at, const char *name, int flags, ...)
+{
+	int fd = (int)syscall(SYS_openat, at, name, flags, 0600);
+
+	if (fd >= 0 && raised_by_open)
+		raise(raised_by_open);
+	return fd;
+}
+
+int unlinkat(int at, const char *name, int flags)
+{
+	int fd = (int)syscall(SYS_openat, at, name, O_RDWR | O_CLOEXEC, 0);
+
+	removed_locked = backing_file_is_locked(fd);
+	close(fd);
+	if (removal_fails) {
+		errno = EPERM;
+		return -1;
+	}
+	return (int)syscall(SYS_unlinkat, at, name, flags);
+}
 
 static void set_up(void)
 {
@@ -58,6 +91,7 @@ static void test_sparse(void)
 	g_assert_cmpint(st.st_mode & 07777, ==, 0600);
 	new_file_free(file);
 	g_assert_false(exists());
+	g_assert_true(removed_locked);
 
 	file = new_file_create(path, 4096, FALSE, NULL);
 	new_file_keep(file);
@@ -156,6 +190,54 @@ static void test_no_room(void)
 	tear_down();
 }
 
+static void take_message(const char *text)
+{
+	g_assert_null(strchr(text, '\033'));
+	g_assert_nonnull(strstr(text, "\\x1b[2J.img stays"));
+	removal_fails = FALSE;
+}
+
+/* A name is what somebody chose who may want something of who reads it. */
+static void test_name_on_terminal(void)
+{
+	GPrintFunc before = g_set_printerr_handler(take_message);
+	g_autoptr(BackingFile) grown = NULL;
+	NewFile *file;
+
+	set_up();
+	g_free(path);
+	path = g_build_filename(folder, "\033[2J.img", NULL);
+	file = new_file_create(path, 4096, FALSE, NULL);
+	removal_fails = TRUE;
+	new_file_remove(file);
+	g_assert_false(removal_fails);
+	new_file_free(file);
+	g_assert_true(exists());
+
+	grown = backing_file_new(path);
+	grown->fd = open(path, O_RDONLY | O_CLOEXEC);
+	grown->before = 512;
+	grown->after = 4096;
+	removal_fails = TRUE;
+	backing_file_shrink_back(grown);
+	g_assert_false(removal_fails);
+	g_set_printerr_handler(before);
+	g_assert_cmpint(g_unlink(path), ==, 0);
+	tear_down();
+}
+
+/* --timeout is for this, too. */
+static void test_too_late(void)
+{
+	set_up();
+	g_assert_true(deadline_parse("--timeout", "0.001", NULL, NULL));
+	g_usleep(2000);
+	assert_refused(1 << 20, TRUE, "the time of --timeout, 0.001 s, is over");
+	deadline_clear();
+	g_assert_false(exists());
+	tear_down();
+}
+
 /* Whether the child is still busy with it. */
 static gboolean in_the_middle;
 
@@ -200,6 +282,10 @@ static void test_interrupted(void)
 		interrupt(signals[i], FALSE, -1);
 		g_assert_false(exists());
 	}
+	raised_by_open = SIGTERM;
+	interrupt(SIGTERM, FALSE, -1);
+	raised_by_open = 0;
+	g_assert_false(exists());
 	/* There is a device, or will be. */
 	interrupt(SIGINT, TRUE, -1);
 	g_assert_true(exists());
@@ -261,6 +347,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/client/new-file/folder-replaced", test_folder_replaced);
 	g_test_add_func("/client/new-file/others-write", test_others_write);
 	g_test_add_func("/client/new-file/no-room", test_no_room);
+	g_test_add_func("/client/new-file/name-on-terminal", test_name_on_terminal);
+	g_test_add_func("/client/new-file/too-late", test_too_late);
 	g_test_add_func("/client/new-file/interrupted", test_interrupted);
 	g_test_add_func("/client/new-file/bar", test_bar);
 	g_test_add_func("/client/new-file/bar-interrupted", test_bar_interrupted);

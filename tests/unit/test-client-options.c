@@ -280,6 +280,29 @@ static void test_lines(void)
 	g_assert_error(error, CLIENT_ERROR, EXIT_CODE_USAGE);
 }
 
+static void assert_discards(const char *more, const char *expected)
+{
+	g_autofree char *line = g_strconcat("add -t loop -f /x --create 1M ", more, NULL);
+	g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
+	g_autoptr(GError) error = NULL;
+	g_autoptr(MakeOptions) options = parse(line, &error);
+
+	g_assert_no_error(error);
+	assert_variant(make_options_build_add(options, fds, &error), expected);
+}
+
+/* Room that is reserved is not given back, unless that was asked for by name, wherever in the line.
+ */
+static void test_preallocate(void)
+{
+	assert_discards("--preallocate", "{'max-discard-size': <uint64 0>, 'file': <'/x'>}");
+	assert_discards("--preallocate --max-discard-size 1M",
+			"{'max-discard-size': <uint64 1048576>, 'file': <'/x'>}");
+	assert_discards("--max-discard-size 1M --preallocate",
+			"{'max-discard-size': <uint64 1048576>, 'file': <'/x'>}");
+	assert_discards("", "{'file': <'/x'>}");
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -290,6 +313,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/client/options/wrong", test_wrong_options);
 	g_test_add_func("/client/options/last-wins", test_the_last_wins);
 	g_test_add_func("/client/options/check", test_check);
+	g_test_add_func("/client/options/preallocate", test_preallocate);
 	g_test_add_func("/client/options/lines", test_lines);
 	g_test_add_func("/client/options/file-names", test_file_names);
 	g_test_add_func("/client/options/file-name-not-utf8", test_file_name_not_utf8);

@@ -11,6 +11,10 @@
 #include "mock-ublkd.h"
 
 #define SERVER_READY "printf 'READY=1\\nsize=1048576\\n' >&4\nexec 4>&-\nexec sleep 1000"
+/* What it does when it is told to end. */
+#define SERVER_ENDING(does)                                               \
+	"trap 'trap : TERM; kill $!; " does "' TERM\nsleep 1000 4>&- &\n" \
+	"printf 'READY=1\\nsize=1048576\\n' >&4\nexec 4>&-\nwait"
 
 /* A server that notes its arguments, says what @says does and stays. */
 static char *write_server(const char *folder, const char *says)
@@ -65,7 +69,7 @@ static void serve_down(char *folder, char *server)
 static void test_serve(void)
 {
 	g_autofree char *folder = NULL, *arguments = NULL, *character = NULL;
-	g_autofree char *server = serve_up(&folder, SERVER_READY);
+	g_autofree char *server = serve_up(&folder, SERVER_ENDING("exit 0"));
 	g_autofree char *path = g_build_filename(folder, "arguments", NULL);
 	g_autofree char *char_path = g_build_filename(folder, "char", NULL);
 	g_autoptr(GSubprocess)
@@ -107,11 +111,62 @@ static void test_serve(void)
 	serve_down(folder, server);
 }
 
+/* The synchronization of the backing at the end has no time limit, and its failure is ours. */
+static void test_serve_synchronizes(void)
+{
+	static const struct {
+		const char *says;
+		int status;
+		const char *error;
+	} ends[] = {
+		{ SERVER_ENDING("sleep 9; exit 0"), 0, "" },
+		{ SERVER_ENDING("exit 1"), 1, "the server of /dev/ublkb9 failed with status 1" },
+	};
+
+	for (gsize i = 0; i < G_N_ELEMENTS(ends); i++) {
+		g_autofree char *folder = NULL;
+		g_autofree char *server = serve_up(&folder, ends[i].says);
+		g_autoptr(GSubprocess) client = client_start("serve -t null --size 1M");
+
+		client_read_line(client, "/dev/ublkb9");
+		g_subprocess_send_signal(client, SIGINT);
+		{
+			auto_client_result result = client_end(client);
+
+			g_assert_cmpint(result.status, ==, ends[i].status);
+			g_assert_nonnull(strstr(result.err, ends[i].error));
+		}
+		assert_server_gone();
+		serve_down(folder, server);
+	}
+}
+
+/* Who does not want to wait for that interrupts it again. */
+static void test_serve_interrupted_twice(void)
+{
+	g_autofree char *folder = NULL;
+	g_autofree char *server = serve_up(&folder, SERVER_ENDING("sleep 2; exit 0"));
+	g_autoptr(GSubprocess) client = client_start("serve -t null --size 1M");
+
+	client_read_line(client, "/dev/ublkb9");
+	g_subprocess_send_signal(client, SIGINT);
+	while (!strstr(mock.calls->str, "Delete"))
+		g_main_context_iteration(NULL, TRUE);
+	g_subprocess_send_signal(client, SIGINT);
+	{
+		auto_client_result result = client_end(client);
+
+		g_assert_cmpint(result.status, ==, -SIGINT);
+	}
+	assert_server_gone();
+	serve_down(folder, server);
+}
+
 /* --timeout is for the way to a device that is served, not for its life. */
 static void test_serve_outlives_timeout(void)
 {
 	g_autofree char *folder = NULL;
-	g_autofree char *server = serve_up(&folder, SERVER_READY);
+	g_autofree char *server = serve_up(&folder, SERVER_ENDING("exit 0"));
 	gint64 over = g_get_monotonic_time() + 4100000;
 	g_autoptr(GSubprocess) client = client_start("serve -t null --size 1M --timeout 4");
 
@@ -205,6 +260,25 @@ static void test_serve_dies_at_once(void)
 	serve_down(folder, server);
 }
 
+/* The time is over while it is made: it is deleted all the same. */
+static void test_serve_too_late(void)
+{
+	g_autofree char *folder = NULL;
+	g_autofree char *server = serve_up(&folder, SERVER_READY);
+
+	mock.silent = TRUE;
+	{
+		auto_client_result result = client_run("serve -t null --size 1M --timeout 3");
+
+		g_assert_cmpint(result.status, ==, 6);
+		g_assert_cmpstr(result.out, ==, "");
+		g_assert_nonnull(strstr(result.err, "within 3 s (--timeout)"));
+	}
+	assert_server_gone();
+	g_assert_nonnull(strstr(mock.calls->str, "Start\nDelete /org/ublk1/devices/9\n"));
+	serve_down(folder, server);
+}
+
 static void test_serve_no_server(void)
 {
 	mock_up();
@@ -223,10 +297,13 @@ static void add_tests(void)
 {
 	g_test_add_func("/client/serve/until-interrupted", test_serve);
 	g_test_add_func("/client/serve/outlives-timeout", test_serve_outlives_timeout);
+	g_test_add_func("/client/serve/synchronizes", test_serve_synchronizes);
+	g_test_add_func("/client/serve/interrupted-twice", test_serve_interrupted_twice);
 	g_test_add_func("/client/serve/killed", test_serve_killed);
 	g_test_add_func("/client/serve/server-killed", test_serve_server_killed);
 	g_test_add_func("/client/serve/not-started", test_serve_not_started);
 	g_test_add_func("/client/serve/server-dies-at-once", test_serve_dies_at_once);
+	g_test_add_func("/client/serve/too-late", test_serve_too_late);
 	g_test_add_func("/client/serve/no-server", test_serve_no_server);
 }
 

@@ -81,6 +81,29 @@ static void test_create(void)
 	mock_down();
 }
 
+/* Somebody made the path lead elsewhere: there is no device of what is there, and no new file. */
+static void test_create_exchanged(void)
+{
+	g_autofree char *folder = g_dir_make_tmp("ublk-create-XXXXXX", NULL);
+	g_autofree char *path = g_build_filename(folder, "new.img", NULL);
+	g_autofree char *line = g_strdup_printf("add -t loop -f %s --create 1M --name x", path);
+
+	mock_up();
+	mock_add_device(4, "x", getuid());
+	mock.exchanged = TRUE;
+	{
+		auto_client_result result = client_run(line);
+
+		g_assert_cmpint(result.status, ==, 1);
+		g_assert_cmpstr(result.out, ==, "");
+		g_assert_nonnull(strstr(result.err, "put something else in its place"));
+		g_assert_nonnull(strstr(mock.calls->str, "Delete /org/ublk1/devices/4\n"));
+		g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
+	}
+	g_assert_cmpint(g_rmdir(folder), ==, 0);
+	mock_down();
+}
+
 static void test_errors(void)
 {
 	static const struct {
@@ -394,11 +417,11 @@ static void test_timeout(void)
 	mock_up();
 	mock.silent = TRUE;
 	{
-		auto_client_result result = client_run("add -t null --size 1G --timeout 0.2");
+		auto_client_result result = client_run("add -t null --size 1G --timeout 0.5");
 
 		g_assert_cmpint(result.status, ==, 6);
 		g_assert_cmpstr(result.out, ==, "");
-		g_assert_nonnull(strstr(result.err, "within 0.2 s (--timeout); it may still"));
+		g_assert_nonnull(strstr(result.err, "within 0.5 s (--timeout); it may still"));
 	}
 	for (int i = 0; i < 5; i++) {
 		static const char *const wrong[] = { "0", "-1", "1x", "nan", "1e99" };
@@ -407,6 +430,26 @@ static void test_timeout(void)
 
 		g_assert_cmpint(result.status, ==, 2);
 		g_assert_nonnull(strstr(result.err, wrong[i]));
+	}
+	mock_down();
+}
+
+/* What was given up is not asked for later: one device does not answer, the others stay. */
+static void test_timeout_ends_all(void)
+{
+	mock_up();
+	mock_add_device(5, "more", getuid());
+	mock_add_device(6, "most", getuid());
+	mock.silent = TRUE;
+	{
+		auto_client_result result = client_run("del --all --timeout 1");
+
+		g_assert_cmpint(result.status, ==, 6);
+		g_assert_nonnull(strstr(result.err, "within 1 s (--timeout); it may still"));
+		g_assert_nonnull(strstr(result.err, "/dev/ublkb5 stays: the time of --timeout, "
+						    "1 s, is over\n"));
+		g_assert_nonnull(strstr(result.err, "/dev/ublkb6 stays: "));
+		g_assert_cmpstr(mock.calls->str, ==, "Delete /org/ublk1/devices/0\n");
 	}
 	mock_down();
 }
@@ -627,6 +670,7 @@ static void add_tests(void)
 	g_test_add_func("/client/verbs/absent", test_absent);
 	g_test_add_func("/client/verbs/add", test_add);
 	g_test_add_func("/client/verbs/create", test_create);
+	g_test_add_func("/client/verbs/create-exchanged", test_create_exchanged);
 	g_test_add_func("/client/verbs/errors", test_errors);
 	g_test_add_func("/client/verbs/list", test_list);
 	g_test_add_func("/client/verbs/info", test_info);
@@ -637,6 +681,7 @@ static void add_tests(void)
 	g_test_add_func("/client/verbs/features", test_features);
 	g_test_add_func("/client/verbs/quiet", test_quiet);
 	g_test_add_func("/client/verbs/timeout", test_timeout);
+	g_test_add_func("/client/verbs/timeout-ends-all", test_timeout_ends_all);
 	g_test_add_func("/client/verbs/timeout-of-bus", test_timeout_of_bus);
 	g_test_add_func("/client/verbs/metrics-leaving", test_metrics_leaving);
 	g_test_add_func("/client/verbs/metrics-output", test_metrics_output);

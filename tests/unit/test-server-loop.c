@@ -339,6 +339,52 @@ static void is_not_fooled_by_an_exchange(void)
 		unlink(in_dir(*name));
 }
 
+/* Who made it has it locked, and removes it meanwhile: nothing may be written to what has no name.
+ */
+static void refuses_what_was_removed(void)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	char proc[64];
+	int ready[2], status, fd;
+	pid_t child;
+	char c;
+
+	make_file("given-up", 1 << 20);
+	assert(pipe(ready) == 0);
+	child = fork();
+	assert(child >= 0);
+	if (child == 0) {
+		fd = open(options.file, O_RDWR);
+		if (fcntl(fd, F_OFD_SETLK, &lock) < 0 || write(ready[1], "", 1) != 1)
+			_exit(1);
+		usleep(300 * 1000);
+		_exit(unlink(options.file) != 0);
+	}
+	assert(read(ready[0], &c, 1) == 1);
+	expect_refusal(ENOENT, "given-up was removed while it was opened");
+	assert(waitpid(child, &status, 0) == child && status == 0);
+	close(ready[0]);
+	close(ready[1]);
+
+	/* What never had a name is good, if it comes as a descriptor, or by /proc's name for that.
+	 */
+	reset();
+	fd = options.file_fd = open(dir, O_RDWR | O_TMPFILE, 0600);
+	if (fd >= 0) {
+		assert(ftruncate(fd, 1 << 20) == 0);
+		expect_ok();
+	} else {
+		assert(errno == EOPNOTSUPP);
+	}
+	reset();
+	fd = memfd_create("test", MFD_CLOEXEC);
+	assert(fd >= 0 && ftruncate(fd, 1 << 20) == 0);
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+	options.file = proc;
+	expect_ok();
+	close(fd);
+}
+
 int main(void)
 {
 	assert(mkdtemp(dir));
@@ -352,6 +398,7 @@ int main(void)
 	refuses_a_second_writer();
 	names_a_missing_permission();
 	is_not_fooled_by_an_exchange();
+	refuses_what_was_removed();
 	for (const char **name = (const char *[]){ "img", "ro", "odd", "tiny", "empty", "block",
 						   "fifo", "socket", NULL };
 	     *name; name++)
