@@ -181,8 +181,10 @@ static gboolean handle_resize(UblkBusDevice *device, GDBusMethodInvocation *invo
 	g_variant_lookup(options, UBLK_OPT_BACKED, "b", &backed);
 	g_string_append_printf(mock.calls, "Resize %" G_GUINT64_FORMAT "%s\n", size,
 			       backed ? " backed" : "");
-	if (!refuse(invocation))
+	if (!refuse(invocation)) {
+		ublk_bus_device_set_size(device, size);
 		ublk_bus_device_complete_resize(device, invocation);
+	}
 	return TRUE;
 }
 
