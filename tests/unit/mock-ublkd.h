@@ -25,7 +25,7 @@ extern struct mock {
 	const char *error;
 	/* Answers to GetManagedObjects, counted by GDBus's thread. */
 	int lists;
-	/* AddDevice is not answered. */
+	/* AddDevice is not answered, nor, as GDBus's thread sees to, what properties there are. */
 	gboolean silent;
 	/* It goes while it answers GetLimits. */
 	gboolean leaves;

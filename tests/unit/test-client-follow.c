@@ -37,7 +37,7 @@ static void test_cdi(void)
 	g_autofree char *folder = g_dir_make_tmp("ublk-cdi-XXXXXX", NULL);
 	g_autofree char *path = g_build_filename(folder, "org.ublk-disk.json", NULL);
 	g_autofree char *line = g_strdup_printf("cdi %s", folder);
-	g_autofree char *watch = g_strdup_printf("cdi --watch --all %s", folder);
+	g_autofree char *watch = g_strdup_printf("cdi --watch --all --timeout 3 %s", folder);
 	g_autofree char *name = g_strdup_printf("\"name\": \"%u-work\"", getuid());
 
 	mock_up();
@@ -57,11 +57,14 @@ static void test_cdi(void)
 		g_assert_null(strstr(text, "ublkb5"));
 	}
 	{
+		gint64 over = g_get_monotonic_time() + 3100000;
 		g_autoptr(GSubprocess) client = client_start(watch);
 		auto_client_result ended = { 0 };
 
 		client_read_line(client, path);
 		wait_for_file(path, name, TRUE);
+		/* --timeout was for the file. */
+		g_usleep(MAX(over - g_get_monotonic_time(), 0));
 		mock_add_device(6, "later", getuid());
 		wait_for_file(path, "-later\"", TRUE);
 		g_dbus_object_manager_server_unexport(mock.objects, UBLK_BUS_DEVICES "/6");

@@ -475,13 +475,26 @@ static void test_quiet(void)
 static void test_timeout(void)
 {
 	mock_up();
-	mock.silent = TRUE;
+	g_atomic_int_set(&mock.silent, TRUE);
 	{
 		auto_client_result result = client_run("add -t null --size 1G --timeout 0.2");
 
 		g_assert_cmpint(result.status, ==, 6);
 		g_assert_cmpstr(result.out, ==, "");
 		g_assert_nonnull(strstr(result.err, "within 0.2 s (--timeout); it may still"));
+	}
+	{
+		/* Who looks for what is wrong still hears of the rest. */
+		auto_client_result doctor = client_run("doctor --timeout 2");
+
+		g_assert_cmpint(doctor.status, ==, 6);
+		g_assert_nonnull(strstr(doctor.out, "ublkd      it does not answer"));
+		g_assert_nonnull(strstr(doctor.out, "io_uring"));
+		g_assert_null(strstr(doctor.out, "polkit"));
+		g_assert_null(strstr(doctor.out, "leftovers"));
+		g_assert_cmpstr(doctor.err, ==,
+				"ublk-client doctor: not all has answered within 2 s "
+				"(--timeout)\n");
 	}
 	for (int i = 0; i < 5; i++) {
 		static const char *const wrong[] = { "0", "-1", "1x", "nan", "1e99" };
@@ -536,12 +549,18 @@ static void test_timeout_of_bus(void)
 		g_setenv("DBUS_SYSTEM_BUS_ADDRESS", addresses[i], TRUE);
 		{
 			auto_client_result result = client_run("list --timeout 0.5");
+			auto_client_result cdi = client_run("cdi --timeout 0.5 /nowhere");
+			auto_client_result doctor = client_run("doctor --timeout 0.5");
 
 			g_assert_cmpint(result.status, ==, 6);
 			g_assert_nonnull(strstr(result.err, "within 0.5 s (--timeout)"));
+			g_assert_cmpint(cdi.status, ==, 6);
+			g_assert_nonnull(strstr(cdi.err, "within 0.5 s (--timeout)"));
+			g_assert_cmpint(doctor.status, ==, 6);
+			g_assert_nonnull(strstr(doctor.out, "within 0.5 s (--timeout)"));
 		}
 	}
-	g_assert_cmpuint(connections->len, ==, 1);
+	g_assert_cmpuint(connections->len, ==, 3);
 	g_setenv("DBUS_SYSTEM_BUS_ADDRESS", real, TRUE);
 	g_dbus_server_stop(server);
 	g_unlink(path);
