@@ -7,6 +7,7 @@
 #include "device-word.h"
 #include "errors.h"
 #include "kept.h"
+#include "output.h"
 #include "parse.h"
 
 /*
@@ -75,6 +76,7 @@ static gboolean take_away(Bus *bus, const Device *device, gboolean deletes, gboo
 int choice_run(const struct verb *verb, gboolean deletes, int argc, char **argv, GError **error)
 {
 	gboolean ask_password = TRUE, all = FALSE, wait = deletes, force = FALSE, forget = deletes;
+	gboolean json = FALSE;
 	g_auto(GStrv) numbers = NULL;
 	const GOptionEntry entries[] = {
 		{ "all", 'a', 0, G_OPTION_ARG_NONE, &all, "All devices of one's own", NULL },
@@ -87,6 +89,7 @@ int choice_run(const struct verb *verb, gboolean deletes, int argc, char **argv,
 		  "Only until the block device has gone", NULL },
 		{ "force", 0, 0, G_OPTION_ARG_NONE, &force, "Also while it is mounted or in use",
 		  NULL },
+		VERBS_JSON(&json),
 		VERBS_NO_ASK_PASSWORD(&ask_password),
 		DEADLINE_OPTION,
 		{ NULL },
@@ -97,7 +100,8 @@ int choice_run(const struct verb *verb, gboolean deletes, int argc, char **argv,
 		{ NULL },
 	};
 	g_autoptr(Bus) bus = NULL;
-	g_autoptr(GPtrArray) devices = NULL, chosen = NULL, absent = g_ptr_array_new();
+	g_autoptr(GPtrArray) devices = NULL, chosen = NULL;
+	g_autoptr(GPtrArray) absent = g_ptr_array_new(), taken = g_ptr_array_new();
 	g_autoptr(GStrvBuilder) words = g_strv_builder_new();
 	g_auto(GStrv) list = NULL;
 	int status = EXIT_CODE_SUCCESS;
@@ -144,10 +148,11 @@ int choice_run(const struct verb *verb, gboolean deletes, int argc, char **argv,
 	}
 	/* One that fails keeps the others from nothing. */
 	for (guint i = 0; i < chosen->len; i++) {
-		const Device *device = chosen->pdata[i];
+		Device *device = chosen->pdata[i];
 		g_autoptr(GError) failure = NULL;
 
 		if (take_away(bus, device, deletes, wait, force, &failure)) {
+			g_ptr_array_add(taken, device);
 			if (forget && device->owner_uid == getuid())
 				kept_forget(device->name, &failure);
 			if (!failure)
@@ -158,5 +163,7 @@ int choice_run(const struct verb *verb, gboolean deletes, int argc, char **argv,
 			continue;
 		note_failure(failure, &status);
 	}
+	if (json)
+		output_print_json(stdout, taken, NULL);
 	return status;
 }

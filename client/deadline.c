@@ -40,6 +40,12 @@ int deadline_get_left_ms(int otherwise)
 	return deadline.at ? (int)MAX(left, 1) : otherwise;
 }
 
+gboolean deadline_is_over(void)
+{
+	/* Waits are of whole milliseconds, and so may end in the one before. */
+	return deadline.at && g_get_monotonic_time() + 1000 > deadline.at;
+}
+
 const char *deadline_get_text(void)
 {
 	return deadline.text;

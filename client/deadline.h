@@ -22,6 +22,9 @@ void deadline_clear(void);
 /* What is left in milliseconds, at least 1; @otherwise where no time was set. */
 int deadline_get_left_ms(int otherwise);
 
+/* Whether nothing is left; FALSE where no time was set. */
+gboolean deadline_is_over(void);
+
 /* What the user said, for messages; NULL: nothing. */
 const char *deadline_get_text(void);
 

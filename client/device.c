@@ -22,7 +22,7 @@ static char **lookup_list(GVariant *properties, const char *key)
 
 Device *device_new(const char *path, GVariant *properties)
 {
-	Device *device = g_new0(Device, 1);
+	Device *device = g_rc_box_new0(Device);
 
 	device->path = g_strdup(path);
 	device->name = lookup_text(properties, "Name");
@@ -52,8 +52,15 @@ Device *device_new(const char *path, GVariant *properties)
 	return device;
 }
 
-void device_free(Device *device)
+Device *device_ref(const Device *device)
 {
+	return g_rc_box_acquire((gpointer)device);
+}
+
+static void clear_device(gpointer data)
+{
+	Device *device = data;
+
 	g_free(device->path);
 	g_free(device->name);
 	g_free(device->state);
@@ -64,7 +71,11 @@ void device_free(Device *device)
 	g_strfreev(device->flag_names);
 	g_free(device->char_device);
 	g_free(device->block_device);
-	g_free(device);
+}
+
+void device_free(Device *device)
+{
+	g_rc_box_release_full(device, clear_device);
 }
 
 static int compare_devices(gconstpointer a, gconstpointer b)

@@ -33,6 +33,8 @@ typedef struct device {
 
 /* From the dictionary of its properties, a{sv}. What ublkd does not tell is 0 or empty. */
 Device *device_new(const char *path, GVariant *properties);
+/* The same once more, for who keeps it: each is given back by device_free(). */
+Device *device_ref(const Device *device);
 void device_free(Device *device);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Device, device_free)
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "deadline.h"
 #include "device.h"
 #include "device-use.h"
 #include "output.h"
@@ -161,7 +162,7 @@ static void check_units(Doctor *doctor)
 		doctor->bus->connection, "org.freedesktop.systemd1", "/org/freedesktop/systemd1",
 		"org.freedesktop.systemd1.Manager", "ListUnitsByPatterns",
 		g_variant_new("(^as^as)", states, patterns), G_VARIANT_TYPE("(a(ssssssouso))"),
-		G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL);
+		G_DBUS_CALL_FLAGS_NONE, deadline_get_left_ms(-1), NULL, NULL);
 	g_autoptr(GVariantIter) units = NULL;
 	const char *name, *state;
 
@@ -227,6 +228,6 @@ void doctor_check_leftovers(Doctor *doctor)
 	}
 	if (doctor->known && doctor->bus)
 		check_units(doctor);
-	if (doctor->findings->len == before)
+	if (doctor->known && doctor->findings->len == before)
 		doctor_add(doctor, FINDING_GOOD, "leftovers", NULL, "there are none");
 }

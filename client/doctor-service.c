@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "deadline.h"
 #include "errors.h"
 
 #define DBUS             "org.freedesktop.DBus"
@@ -21,7 +22,8 @@ static GVariant *call(const Doctor *doctor, const char *name, const char *path,
 {
 	return g_dbus_connection_call_sync(doctor->bus->connection, name, path, interface, method,
 					   parameters, G_VARIANT_TYPE(reply_type),
-					   G_DBUS_CALL_FLAGS_NONE, TIMEOUT_MS, NULL, error);
+					   G_DBUS_CALL_FLAGS_NONE, deadline_get_left_ms(TIMEOUT_MS),
+					   NULL, error);
 }
 
 /* What the error says and what to do, as other verbs print it. */
@@ -34,7 +36,10 @@ static void add_error(Doctor *doctor, const char *subject, const char *what, con
 	doctor_add(doctor, FINDING_BAD, subject, hint, "%s: %s", what, copy->message);
 }
 
-/* Whether the name has an owner, or can have one by being called. */
+/*
+ * Whether the name has an owner, or can have one by being called. Where the bus does not say, the
+ * call that follows will.
+ */
 static gboolean can_be_called(const Doctor *doctor, const char *name)
 {
 	static const char *const lists[] = { "ListNames", "ListActivatableNames" };
@@ -45,7 +50,7 @@ static gboolean can_be_called(const Doctor *doctor, const char *name)
 		g_autofree const char **names = NULL;
 
 		if (!reply)
-			continue;
+			return TRUE;
 		g_variant_get(reply, "(^a&s)", &names);
 		if (g_strv_contains(names, name))
 			return TRUE;

@@ -4,6 +4,7 @@
 #include "errors.h"
 #include "kept.h"
 #include "make-options.h"
+#include "show.h"
 #include "verbs.h"
 
 #include <stdio.h>
@@ -23,13 +24,13 @@ static void delete_device(Bus *bus, const char *path, GError **error)
 	g_prefix_error(error, "%s stays (%s), delete it: ", path, failure->message);
 }
 
-/* "/dev/ublkbN" of the new device, or NULL. */
+/* The object path of the new device, or NULL. */
 static char *make_device(Bus *bus, MakeOptions *options, GError **error)
 {
 	g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
 	g_autoptr(GVariant) reply = NULL;
 	GVariant *dictionary;
-	const char *path;
+	char *path;
 
 	if (!make_options_create_file(options, error))
 		return NULL;
@@ -43,12 +44,13 @@ static char *make_device(Bus *bus, MakeOptions *options, GError **error)
 		make_options_settle_file(options, *error, NULL);
 		return NULL;
 	}
-	g_variant_get(reply, "(&o)", &path);
+	g_variant_get(reply, "(o)", &path);
 	if (!make_options_settle_file(options, NULL, error)) {
 		delete_device(bus, path, error);
+		g_free(path);
 		return NULL;
 	}
-	return device_get_node(path);
+	return path;
 }
 
 /* The kept device may be there still: since the last login, for instance. */
@@ -62,7 +64,7 @@ static char *find_present(Bus *bus, const char *name)
 
 		if (device->owner_uid == uid && g_str_equal(device->name, name) &&
 		    g_str_equal(device->state, UBLK_STATE_LIVE))
-			return g_strdup(device->block_device);
+			return g_strdup(device->path);
 	}
 	return NULL;
 }
@@ -87,20 +89,21 @@ static gboolean prepare(const struct verb *verb, MakeOptions *options, gboolean 
 
 static int run(const struct verb *verb, int argc, char **argv, GError **error)
 {
-	gboolean ask_password = TRUE, keep = FALSE;
+	gboolean ask_password = TRUE, keep = FALSE, json = FALSE;
 	g_autofree char *kept = NULL;
 	const GOptionEntry common[] = {
 		{ "keep", 0, 0, G_OPTION_ARG_NONE, &keep,
 		  "Have it come back, at each login; root's: at each boot", NULL },
 		{ "kept", 0, 0, G_OPTION_ARG_STRING, &kept,
 		  "Make the device that was kept as NAME, unless it is there", "NAME" },
+		VERBS_JSON(&json),
 		VERBS_NO_ASK_PASSWORD(&ask_password),
 		DEADLINE_OPTION,
 		{ NULL },
 	};
 	g_autoptr(MakeOptions) options = make_options_new();
 	g_autoptr(Bus) bus = NULL;
-	g_autofree char *node = NULL;
+	g_autofree char *path = NULL;
 
 	if (!verbs_parse_two(verb, make_options_get_entries(), common, options, &argc, &argv,
 			     error) ||
@@ -110,18 +113,19 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 	bus = bus_connect(ask_password, error);
 	if (!bus)
 		return EXIT_CODE_FAILURE;
-	node = kept ? find_present(bus, kept) : NULL;
-	if (!node)
-		node = make_device(bus, options, error);
-	if (!node)
+	path = kept ? find_present(bus, kept) : NULL;
+	if (!path)
+		path = make_device(bus, options, error);
+	if (!path)
 		return EXIT_CODE_FAILURE;
 	/* Not before: what ends us while we wait must leave nothing behind. */
 	if (keep && !kept_write(make_options_get_name(options), options, error)) {
+		g_autofree char *node = device_get_node(path);
+
 		g_prefix_error(error, "%s is there, but will not come back: ", node);
 		return EXIT_CODE_FAILURE;
 	}
-	printf("%s\n", node);
-	return EXIT_CODE_SUCCESS;
+	return show_device(bus, path, json, error) ? EXIT_CODE_SUCCESS : EXIT_CODE_FAILURE;
 }
 
 const struct verb verb_add = {

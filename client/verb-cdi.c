@@ -79,6 +79,7 @@ static gboolean on_update(gpointer data)
 	} else if (first) {
 		printf("%s\n", writing->path);
 		fflush(stdout);
+		deadline_clear();
 	}
 	return G_SOURCE_REMOVE;
 }
@@ -159,6 +160,7 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 		  "Follow the devices' life, until interrupted; then remove the file", NULL },
 		{ "all", 'a', 0, G_OPTION_ARG_NONE, &all,
 		  "Everybody's devices (root's default), as UID-NAME", NULL },
+		DEADLINE_OPTION,
 		{ NULL },
 	};
 	g_autoptr(Bus) bus = NULL;

@@ -83,7 +83,9 @@ static Doctor *examine(const char *release)
 	doctor_check_driver(doctor);
 	doctor_check_uring(doctor);
 	doctor_check_udev(doctor);
-	doctor_check_service(doctor);
+	/* Who has no time left can ask nobody, and that nobody has answered would mean nothing. */
+	if (!deadline_is_over())
+		doctor_check_service(doctor);
 	doctor_check_leftovers(doctor);
 	return doctor;
 }
@@ -106,6 +108,7 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 		{ "clean", 0, 0, G_OPTION_ARG_NONE, &cleaning,
 		  "Remove leftovers, by the commands that are shown; as root", NULL },
 		VERBS_JSON(&json),
+		DEADLINE_OPTION,
 		{ NULL },
 	};
 	g_autoptr(Doctor) doctor = NULL;
@@ -125,6 +128,11 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 		print_json(doctor);
 	else
 		print_findings(doctor);
+	if (deadline_is_over()) {
+		g_set_error(error, CLIENT_ERROR, EXIT_CODE_TIMEOUT,
+			    "not all has answered within %s s (--timeout)", deadline_get_text());
+		return EXIT_CODE_TIMEOUT;
+	}
 	return is_well(doctor) ? EXIT_CODE_SUCCESS : EXIT_CODE_FAILURE;
 }
 

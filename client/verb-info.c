@@ -6,6 +6,7 @@
 #include "ended.h"
 #include "errors.h"
 #include "output.h"
+#include "show.h"
 #include "verbs.h"
 
 static int run(const struct verb *verb, int argc, char **argv, GError **error)
@@ -19,7 +20,6 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 	};
 	g_autoptr(Bus) bus = NULL;
 	g_autoptr(GPtrArray) devices = NULL, chosen = g_ptr_array_new();
-	g_autoptr(GPtrArray) backing_files = g_ptr_array_new_with_free_func(g_free);
 	guint32 uid;
 
 	if (!verbs_parse(verb, entries, NULL, &argc, &argv, error))
@@ -44,18 +44,18 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 		output_print_paths(stdout, chosen);
 		return EXIT_CODE_SUCCESS;
 	}
-	/* A failure is no reason not to show the rest. */
-	for (guint i = 0; i < chosen->len; i++)
-		g_ptr_array_add(backing_files,
-				device_get_backing_file(bus, chosen->pdata[i], NULL));
 	if (json) {
-		output_print_json(stdout, chosen, backing_files);
+		show_devices(bus, chosen);
 		return EXIT_CODE_SUCCESS;
 	}
 	for (guint i = 0; i < chosen->len; i++) {
+		/* A failure is no reason not to show the rest. */
+		g_autofree char *backing_file =
+			device_get_backing_file(bus, chosen->pdata[i], NULL);
+
 		if (i > 0)
 			fputc('\n', stdout);
-		output_print_device(stdout, chosen->pdata[i], backing_files->pdata[i]);
+		output_print_device(stdout, chosen->pdata[i], backing_file);
 	}
 	return EXIT_CODE_SUCCESS;
 }

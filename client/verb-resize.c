@@ -10,6 +10,7 @@
 #include "device-word.h"
 #include "errors.h"
 #include "parse.h"
+#include "show.h"
 #include "verbs.h"
 
 static gboolean refuse_grow_file(const Device *device, const char *why, GError **error)
@@ -100,13 +101,14 @@ static gboolean may_be_larger(Bus *bus, const Device *device, guint64 size)
 
 static int run(const struct verb *verb, int argc, char **argv, GError **error)
 {
-	gboolean ask_password = TRUE;
+	gboolean ask_password = TRUE, json = FALSE;
 	struct wish wish = { 0 };
 	const GOptionEntry entries[] = {
 		{ "grow-file", 0, 0, G_OPTION_ARG_NONE, &wish.grow,
 		  "Make the backing file larger too, if it is too small", NULL },
 		{ "backed", 0, 0, G_OPTION_ARG_NONE, &wish.backed,
 		  "The backing file is large enough: do not look", NULL },
+		VERBS_JSON(&json),
 		VERBS_NO_ASK_PASSWORD(&ask_password),
 		DEADLINE_OPTION,
 		{ NULL },
@@ -135,7 +137,8 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 	if (!prepare_file(bus, device, &wish, uid, &file, error))
 		return EXIT_CODE_FAILURE;
 	if (resize(bus, device, wish.size, error))
-		return EXIT_CODE_SUCCESS;
+		return !json || show_device(bus, device->path, TRUE, error) ? EXIT_CODE_SUCCESS
+									    : EXIT_CODE_FAILURE;
 	/* After a timeout nobody knows whether the device is larger now: then the file stays so. */
 	if (file && errors_get_exit_code(*error) != EXIT_CODE_TIMEOUT &&
 	    !may_be_larger(bus, device, file->before))

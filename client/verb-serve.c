@@ -15,6 +15,7 @@
 #include "errors.h"
 #include "make-options.h"
 #include "server-process.h"
+#include "show.h"
 #include "signals.h"
 #include "verbs.h"
 
@@ -185,7 +186,8 @@ static void wait_for_end(struct serving *serving)
 		g_source_remove(child);
 }
 
-static int serve(Bus *bus, const char *path, MakeOptions *options, int char_fd, GError **error)
+static int serve(Bus *bus, const char *path, MakeOptions *options, int char_fd, gboolean json,
+		 GError **error)
 {
 	g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
 	g_autoptr(Device) device = device_get(bus, path, error);
@@ -193,6 +195,7 @@ static int serve(Bus *bus, const char *path, MakeOptions *options, int char_fd, 
 		process = device ? start_server(bus, device, options, char_fd, error) : NULL;
 	g_autofree char *node = device_get_node(path);
 	struct serving serving = { .loop = loop, .process = process };
+	gboolean shown;
 
 	if (!make_options_settle_file(options, process ? NULL : *error, error) || !process) {
 		/* What was created and is not known goes when we leave the bus. */
@@ -201,12 +204,13 @@ static int serve(Bus *bus, const char *path, MakeOptions *options, int char_fd, 
 			delete_device(bus, device, NULL);
 		return EXIT_CODE_FAILURE;
 	}
-	printf("%s\n", node);
+	shown = show_device(bus, path, json, error);
 	fflush(stdout);
 	deadline_clear();
-	wait_for_end(&serving);
+	if (shown)
+		wait_for_end(&serving);
 	/* When we say that all is well what was written is durable. */
-	if (delete_device(bus, device, error))
+	if (delete_device(bus, device, *error ? NULL : error))
 		server_process_wait(process, SERVER_PATIENCE_MS);
 	else
 		server_process_end(process, SERVER_PATIENCE_MS);
@@ -227,8 +231,9 @@ static int serve(Bus *bus, const char *path, MakeOptions *options, int char_fd, 
 
 static int run(const struct verb *verb, int argc, char **argv, GError **error)
 {
-	gboolean ask_password = TRUE;
+	gboolean ask_password = TRUE, json = FALSE;
 	const GOptionEntry common[] = {
+		VERBS_JSON(&json),
 		VERBS_NO_ASK_PASSWORD(&ask_password),
 		DEADLINE_OPTION,
 		{ NULL },
@@ -248,7 +253,7 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 	path = create_device(bus, options, &char_fd, error);
 	if (!path)
 		return EXIT_CODE_FAILURE;
-	return serve(bus, path, options, char_fd, error);
+	return serve(bus, path, options, char_fd, json, error);
 }
 
 const struct verb verb_serve = {

@@ -4,7 +4,6 @@
  * somebody's own: for who writes one.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <sys/pidfd.h>
 #include <unistd.h>
 
@@ -13,6 +12,7 @@
 #include "errors.h"
 #include "make-options.h"
 #include "parse.h"
+#include "show.h"
 #include "verbs.h"
 
 /* Adds the process to @fds, by a descriptor: its number may be another's by the time ublkd looks.
@@ -44,11 +44,12 @@ static gboolean add_server(const char *word, GUnixFDList *fds, GVariantBuilder *
 
 static int run(const struct verb *verb, int argc, char **argv, GError **error)
 {
-	gboolean ask_password = TRUE;
+	gboolean ask_password = TRUE, json = FALSE;
 	g_autofree char *server = NULL;
 	const GOptionEntry own[] = {
 		{ "server", 0, 0, G_OPTION_ARG_STRING, &server, "The process that serves it",
 		  "PID" },
+		VERBS_JSON(&json),
 		VERBS_NO_ASK_PASSWORD(&ask_password),
 		DEADLINE_OPTION,
 		{ NULL },
@@ -58,7 +59,6 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 	g_autoptr(GVariantBuilder) options = g_variant_builder_new(G_VARIANT_TYPE_VARDICT);
 	g_autoptr(Bus) bus = NULL;
 	g_autoptr(GPtrArray) devices = NULL;
-	g_autofree char *node = NULL;
 	const Device *device;
 	guint32 uid;
 
@@ -82,10 +82,9 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 		return EXIT_CODE_NOT_FOUND;
 	device_add_identity(device, options);
 	if (!bus_call_device(bus, device->path, "Start", g_variant_new("(a{sv})", options), fds,
-			     error))
+			     error) ||
+	    !show_device(bus, device->path, json, error))
 		return EXIT_CODE_FAILURE;
-	node = device_get_node(device->path);
-	printf("%s\n", node);
 	return EXIT_CODE_SUCCESS;
 }
 

@@ -24,9 +24,11 @@ static const struct goal {
 
 struct awaited {
 	const char *word;
-	/* The device that the word meant when it was first there, NULL: not there yet. */
-	char *path;
-	guint64 created_at;
+	/*
+	 * The device that the word meant when it was first there, as it is by now, or was when it
+	 * was done with; NULL: not there yet.
+	 */
+	Device *device;
 	gboolean done;
 };
 
@@ -52,8 +54,8 @@ static gboolean is_going(const Device *device)
 
 static gboolean is_this(const struct awaited *awaited, const Device *device)
 {
-	return awaited->path && g_str_equal(awaited->path, device->path) &&
-	       awaited->created_at == device->created_at;
+	return awaited->device && g_str_equal(awaited->device->path, device->path) &&
+	       awaited->device->created_at == device->created_at;
 }
 
 static void end_if_done(struct waiting *waiting)
@@ -76,6 +78,8 @@ static void give_up(struct waiting *waiting, const struct awaited *awaited, cons
 /* The device that is awaited is there: has it come so far? */
 static void look(struct waiting *waiting, struct awaited *awaited, const Device *device)
 {
+	g_clear_pointer(&awaited->device, device_free);
+	awaited->device = device_ref(device);
 	if (is_goal(waiting, "created"))
 		awaited->done = TRUE;
 	else if (is_goal(waiting, UBLK_STATE_LIVE))
@@ -92,15 +96,12 @@ static void resolve(struct waiting *waiting, struct awaited *awaited, GPtrArray 
 	g_autoptr(GError) error = NULL;
 	const Device *device = device_word_find(devices, awaited->word, waiting->uid, &error);
 
-	if (device) {
-		awaited->path = g_strdup(device->path);
-		awaited->created_at = device->created_at;
+	if (device)
 		look(waiting, awaited, device);
-	} else if (!g_error_matches(error, CLIENT_ERROR, EXIT_CODE_NOT_FOUND)) {
+	else if (!g_error_matches(error, CLIENT_ERROR, EXIT_CODE_NOT_FOUND))
 		watch_end(waiting->watch, g_steal_pointer(&error));
-	} else if (!waiting->goal->comes) {
+	else if (!waiting->goal->comes)
 		awaited->done = TRUE;
-	}
 }
 
 static void resolve_all(struct waiting *waiting)
@@ -108,7 +109,7 @@ static void resolve_all(struct waiting *waiting)
 	g_autoptr(GPtrArray) devices = watch_get_devices(waiting->watch);
 
 	for (int i = 0; i < waiting->n_awaited; i++)
-		if (!waiting->awaited[i].done && !waiting->awaited[i].path)
+		if (!waiting->awaited[i].done && !waiting->awaited[i].device)
 			resolve(waiting, &waiting->awaited[i], devices);
 	end_if_done(waiting);
 }
@@ -191,16 +192,18 @@ static gboolean wait_for_all(Bus *bus, struct waiting *waiting, GError **error)
 
 static int run(const struct verb *verb, int argc, char **argv, GError **error)
 {
-	gboolean quiet = FALSE;
+	gboolean quiet = FALSE, json = FALSE;
 	g_autofree char *state = NULL;
 	const GOptionEntry entries[] = {
 		{ "for", 0, 0, G_OPTION_ARG_STRING, &state,
 		  "live (the default), created, stopping or gone", "STATE" },
+		VERBS_JSON(&json),
 		{ "quiet", 'q', 0, G_OPTION_ARG_NONE, &quiet, "Print nothing", NULL },
 		DEADLINE_OPTION,
 		{ NULL },
 	};
 	g_autoptr(Bus) bus = NULL;
+	g_autoptr(GPtrArray) devices = g_ptr_array_new_with_free_func((GDestroyNotify)device_free);
 	g_autofree struct awaited *awaited = NULL;
 	struct waiting waiting = { 0 };
 	gboolean done;
@@ -218,14 +221,13 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 	if (!bus || !bus_get_uid(bus, &waiting.uid, error))
 		return EXIT_CODE_FAILURE;
 	done = wait_for_all(bus, &waiting, error);
-	for (int i = 0; i < waiting.n_awaited; i++) {
-		g_autofree char *node = done && awaited[i].path ? device_get_node(awaited[i].path)
-								: NULL;
-
-		if (node && waiting.goal->comes && !quiet)
-			printf("%s\n", node);
-		g_free(awaited[i].path);
-	}
+	for (int i = 0; i < waiting.n_awaited; i++)
+		if (awaited[i].device)
+			g_ptr_array_add(devices, awaited[i].device);
+	if (done && json)
+		output_print_json(stdout, devices, NULL);
+	else if (done && waiting.goal->comes && !quiet)
+		output_print_paths(stdout, devices);
 	return EXIT_CODE_SUCCESS;
 }
 

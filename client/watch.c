@@ -22,7 +22,7 @@ struct watch {
 	GHashTable *entries; /* object path → struct entry */
 	GMainLoop *loop;
 	GError *error;
-	guint name;
+	guint name, timeout;
 	/* Of the ublkd that is there: */
 	guint subscriptions[2];
 	GCancellable *listing; /* the list is on its way */
@@ -323,9 +323,15 @@ static void on_closed(GDBusConnection *connection, gboolean by_bus, GError *caus
 
 static gboolean on_timeout(gpointer data)
 {
-	watch_end(data, g_error_new(CLIENT_ERROR, EXIT_CODE_TIMEOUT,
-				    "the time of --timeout, %s s, is over", deadline_get_text()));
-	return G_SOURCE_CONTINUE;
+	Watch *watch = data;
+
+	watch->timeout = 0;
+	/* It was for what has been done since: deadline_clear(). */
+	if (!deadline_get_text())
+		return G_SOURCE_REMOVE;
+	watch_end(watch, g_error_new(CLIENT_ERROR, EXIT_CODE_TIMEOUT,
+				     "the time of --timeout, %s s, is over", deadline_get_text()));
+	return G_SOURCE_REMOVE;
 }
 
 static gboolean on_signal(gpointer data)
@@ -337,14 +343,14 @@ static gboolean on_signal(gpointer data)
 gboolean watch_run(Watch *watch, gboolean signals, GError **error)
 {
 	GDBusConnection *connection = watch->bus->connection;
-	guint sources[G_N_ELEMENTS(signals_fatal)] = { 0 }, timeout = 0;
+	guint sources[G_N_ELEMENTS(signals_fatal)] = { 0 };
 	gulong closed;
 
 	for (gsize i = 0; signals && i < G_N_ELEMENTS(signals_fatal); i++)
 		if (!signals_is_ignored(signals_fatal[i]))
 			sources[i] = g_unix_signal_add(signals_fatal[i], on_signal, watch);
 	if (deadline_get_text())
-		timeout = g_timeout_add(deadline_get_left_ms(0), on_timeout, watch);
+		watch->timeout = g_timeout_add(deadline_get_left_ms(0), on_timeout, watch);
 	closed = g_signal_connect(connection, "closed", G_CALLBACK(on_closed), watch);
 	watch->name = g_bus_watch_name_on_connection(connection, UBLK_BUS_NAME,
 						     G_BUS_NAME_WATCHER_FLAGS_AUTO_START,
@@ -353,7 +359,7 @@ gboolean watch_run(Watch *watch, gboolean signals, GError **error)
 	g_clear_handle_id(&watch->name, g_bus_unwatch_name);
 	let_go(watch);
 	g_signal_handler_disconnect(connection, closed);
-	g_clear_handle_id(&timeout, g_source_remove);
+	g_clear_handle_id(&watch->timeout, g_source_remove);
 	for (gsize i = 0; i < G_N_ELEMENTS(signals_fatal); i++)
 		g_clear_handle_id(&sources[i], g_source_remove);
 	if (!watch->error)

@@ -29,7 +29,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Watch, watch_free)
 /*
  * Until watch_end(), or with @signals until SIGINT, SIGTERM or SIGHUP (those that the one who
  * started us has not switched off). FALSE with @error: ublkd cannot be reached at all, the bus has
- * gone, or the time of --timeout is over.
+ * gone, or the time of --timeout is over, unless a handler has cleared that.
  */
 gboolean watch_run(Watch *watch, gboolean signals, GError **error);
 

@@ -40,3 +40,13 @@ done
 
 as alice ublk-client del -n "$n"
 assert_gone "$n"
+
+# A program learns what it has made, and what it has deleted, without asking again.
+made=$(as alice ublk-client add -t loop -f "$file" --name disk2 --json)
+jq -e --arg file "$file" '.version == 1 and (.devices | length == 1) and
+	(.devices[0] | .name == "disk2" and .state == "live" and .size == 16777216 and .backing_file == $file and .server_pid > 1)' \
+	<<< "$made" > /dev/null || fail "add --json: $made"
+n=$(jq '.devices[0].id' <<< "$made")
+assert_eq "$(as alice ublk-client info --json disk2)" "$made" "info --json and add --json"
+assert_eq "$(as alice ublk-client del --json disk2 | jq -r '.devices[] | .block_device')" "/dev/ublkb$n" "del --json"
+assert_gone "$n"

@@ -24,7 +24,7 @@ wait_until 60 told ".event == \"changed\" and .device.id == $n and .device.state
 [ "$(as alice ublk-client list --quiet)" = "/dev/ublkb$n" ] || fail "list --quiet: $(as alice ublk-client list --quiet)"
 as alice ublk-client limits | grep -qE '^devices-per-user +[0-9]+ +1$' || fail "limits: $(as alice ublk-client limits)"
 
-as bob ublk-client wait --for gone --timeout 60 alice/work > "$directory/gone" 2>&1 &
+as bob ublk-client wait --for gone --json --timeout 60 alice/work > "$directory/gone" 2>&1 &
 gone=$!
 systemctl restart ublkd
 wait_until 60 told '.event == "back"' || fail "monitor does not tell of the restart: $(cat "$directory/events")"
@@ -32,6 +32,8 @@ told '.event == "lost"' || fail "monitor does not tell that ublkd had gone"
 told '.event == "removed"' && fail "monitor takes the restart for the device's end"
 kill -KILL "$(server_pid "$n")"
 wait "$gone" || fail "wait --for gone: status $?: $(cat "$directory/gone")"
+jq -e '.devices[0] | .name == "work" and (.ending | test("^its server was killed by signal 9"))' "$directory/gone" > /dev/null ||
+	fail "wait --for gone --json: $(cat "$directory/gone")"
 wait_until 60 told ".event == \"removed\" and .device.id == $n" || fail "monitor does not tell that it has gone"
 # How the server ended reaches who follows the device, and not only the journal.
 told ".event == \"changed\" and .device.id == $n and ((.device.ending // \"\") | test(\"^its server was killed by signal 9\"))" ||

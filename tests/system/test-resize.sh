@@ -82,7 +82,8 @@ sync
 	dd if=/dev/zero of=/mnt/busy bs=64K count=32 conv=fsync status=none
 done) &
 busy=$!
-as alice ublk-client resize --grow-file work 256M
+answer=$(as alice ublk-client resize --grow-file --json work 256M)
+assert_eq "$(jq '.devices[0].size' <<< "$answer")" $((256 * MIB)) "resize --json"
 check_size "grown with its file" 256
 assert_eq "$(size_of_file)" $((256 * MIB)) "the grown file"
 /usr/sbin/resize2fs "/dev/ublkb$n" 2>&1 | tail -n 1

@@ -229,8 +229,10 @@ static gboolean handle_resize(UblkBusDevice *device, GDBusMethodInvocation *invo
 	g_variant_lookup(options, UBLK_OPT_BACKED, "b", &backed);
 	g_string_append_printf(mock.calls, "Resize %" G_GUINT64_FORMAT "%s\n", size,
 			       backed ? " backed" : "");
-	if (!refuse(invocation))
+	if (!refuse(invocation)) {
+		ublk_bus_device_set_size(device, size);
 		ublk_bus_device_complete_resize(device, invocation);
+	}
 	return TRUE;
 }
 
@@ -355,9 +357,14 @@ static void set_name(GDBusConnection *connection, const char *name, gpointer dat
 	*(gboolean *)data = TRUE;
 }
 
-static GDBusMessage *count_lists(GDBusConnection *connection, GDBusMessage *message,
-				 gboolean incoming, gpointer data)
+static GDBusMessage *filter(GDBusConnection *connection, GDBusMessage *message, gboolean incoming,
+			    gpointer data)
 {
+	if (g_atomic_int_get(&mock.silent) && incoming &&
+	    g_strcmp0(g_dbus_message_get_member(message), "GetAll") == 0) {
+		g_object_unref(message);
+		return NULL;
+	}
 	if (!incoming && g_strcmp0(g_dbus_message_get_signature(message), "a{oa{sa{sv}}}") == 0)
 		g_atomic_int_inc(&mock.lists);
 	return message;
@@ -378,7 +385,7 @@ void mock_up(void)
 	mock.calls = g_string_new(NULL);
 	mock.error = NULL;
 	mock.meant = 0;
-	mock.silent = FALSE;
+	g_atomic_int_set(&mock.silent, FALSE);
 	mock.leaves = FALSE;
 	mock.exchanged = FALSE;
 	mock.file = -1;
@@ -552,7 +559,7 @@ int mock_main(int argc, char **argv, void (*add_tests)(void))
 			G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
 		NULL, NULL, NULL);
 	g_assert_nonnull(mock.connection);
-	g_dbus_connection_add_filter(mock.connection, count_lists, NULL, NULL);
+	g_dbus_connection_add_filter(mock.connection, filter, NULL, NULL);
 
 	add_tests();
 	status = g_test_run();

@@ -25,7 +25,10 @@ extern struct mock {
 	const char *error;
 	/* Answers to GetManagedObjects, counted by GDBus's thread. */
 	int lists;
-	/* AddDevice, Start and Delete are not answered. */
+	/*
+	 * AddDevice, Start and Delete are not answered, nor, as GDBus's thread sees to, what
+	 * properties there are.
+	 */
 	gboolean silent;
 	/* The file that AddDevice is given is not what the server finds. */
 	gboolean exchanged;

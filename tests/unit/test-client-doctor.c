@@ -217,6 +217,14 @@ static void test_leftovers(void)
 		assert_found(doctor, FINDING_BAD, "leads to no device",
 			     ((Finding *)doctor->findings->pdata[0])->remedy);
 	}
+	/* … nor that there are none. */
+	g_assert_cmpint(g_unlink(link), ==, 0);
+	{
+		g_autoptr(Doctor) doctor = doctor_new(root, RELEASE, FALSE);
+
+		doctor_check_leftovers(doctor);
+		g_assert_cmpuint(doctor->findings->len, ==, 0);
+	}
 	tear_down();
 }
 

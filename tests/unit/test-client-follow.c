@@ -37,7 +37,7 @@ static void test_cdi(void)
 	g_autofree char *folder = g_dir_make_tmp("ublk-cdi-XXXXXX", NULL);
 	g_autofree char *path = g_build_filename(folder, "org.ublk-disk.json", NULL);
 	g_autofree char *line = g_strdup_printf("cdi %s", folder);
-	g_autofree char *watch = g_strdup_printf("cdi --watch --all %s", folder);
+	g_autofree char *watch = g_strdup_printf("cdi --watch --all --timeout 3 %s", folder);
 	g_autofree char *name = g_strdup_printf("\"name\": \"%u-work\"", getuid());
 
 	mock_up();
@@ -57,11 +57,14 @@ static void test_cdi(void)
 		g_assert_null(strstr(text, "ublkb5"));
 	}
 	{
+		gint64 over = g_get_monotonic_time() + 3100000;
 		g_autoptr(GSubprocess) client = client_start(watch);
 		auto_client_result ended = { 0 };
 
 		client_read_line(client, path);
 		wait_for_file(path, name, TRUE);
+		/* --timeout was for the file. */
+		g_usleep(MAX(over - g_get_monotonic_time(), 0));
 		mock_add_device(6, "later", getuid());
 		wait_for_file(path, "-later\"", TRUE);
 		g_dbus_object_manager_server_unexport(mock.objects, UBLK_BUS_DEVICES "/6");
@@ -357,6 +360,8 @@ static void test_wait_live(void)
 	{
 		auto_client_result now = client_run("wait work 3");
 		auto_client_result quiet = client_run("wait -q work");
+		auto_client_result json = client_run("wait --json work 3");
+		auto_client_result list = client_run("list -a --json");
 		auto_client_result wrong = client_run("wait --for ever work");
 		auto_client_result late = client_run("wait --timeout 0.1 later");
 
@@ -364,6 +369,8 @@ static void test_wait_live(void)
 		g_assert_cmpstr(now.out, ==, "/dev/ublkb0\n/dev/ublkb3\n");
 		g_assert_cmpstr(quiet.out, ==, "");
 		g_assert_cmpint(quiet.status, ==, 0);
+		g_assert_cmpint(json.status, ==, 0);
+		g_assert_cmpstr(json.out, ==, list.out);
 		g_assert_cmpint(wrong.status, ==, 2);
 		g_assert_cmpint(late.status, ==, 6);
 		g_assert_nonnull(strstr(late.err, "“later” is not live"));
@@ -389,16 +396,19 @@ static void test_wait_live(void)
 
 static void test_wait_gone(void)
 {
-	g_autoptr(GSubprocess) gone = NULL, live = NULL;
+	g_autoptr(GSubprocess) gone = NULL, live = NULL, why = NULL;
 
 	mock_up();
 	mock_add_device(0x30, "0", getuid());
 	mock_set_state(0, "starting");
 	{
 		auto_client_result never = client_run("wait --for gone nothing");
+		auto_client_result json = client_run("wait --for gone --json nothing");
 		auto_client_result which = client_run("wait --for gone 0");
 
 		g_assert_cmpint(never.status, ==, 0);
+		g_assert_cmpstr(never.out, ==, "");
+		g_assert_cmpstr(json.out, ==, "{\n  \"version\": 1,\n  \"devices\": []\n}\n");
 		g_assert_cmpint(which.status, ==, 2);
 		g_assert_nonnull(strstr(which.err, "/dev/ublkb0"));
 		g_assert_nonnull(strstr(which.err, "/dev/ublkb48"));
@@ -406,14 +416,20 @@ static void test_wait_gone(void)
 	g_atomic_int_set(&mock.lists, 0);
 	gone = client_start("wait --for gone work");
 	live = client_start("wait work");
-	mock_wait_for_watchers(2);
+	why = client_start("wait --for gone --json work");
+	mock_wait_for_watchers(3);
+	mock_set_ending(0, "its server was killed");
 	/* The next one with the number is another one. */
 	mock_remove_device(0);
 	mock_add_device(0, "work", getuid());
 	{
 		auto_client_result result = client_end(gone);
 		auto_client_result other = client_end(live);
+		auto_client_result last = client_end(why);
 
+		g_assert_cmpint(last.status, ==, 0);
+		g_assert_nonnull(strstr(last.out, "\"name\": \"work\""));
+		g_assert_nonnull(strstr(last.out, "\"ending\": \"its server was killed\""));
 		g_assert_cmpint(result.status, ==, 0);
 		g_assert_cmpstr(result.out, ==, "");
 		g_assert_cmpint(other.status, ==, 3);

@@ -185,6 +185,34 @@ static void test_serve_outlives_timeout(void)
 	serve_down(folder, server);
 }
 
+/* Once, and at once: a program reads it while the device is served. */
+static void test_serve_json(void)
+{
+	g_autofree char *folder = NULL;
+	g_autofree char *server = serve_up(&folder, SERVER_READY);
+	g_autoptr(GSubprocess) client = client_start("serve -t null --size 1M --json");
+	g_autoptr(GString) text = g_string_new(NULL);
+
+	while (!g_str_has_suffix(text->str, "\n}\n")) {
+		g_autofree char *line = client_read_any_line(client);
+
+		g_assert_nonnull(line);
+		g_string_append_printf(text, "%s\n", line);
+	}
+	assert_server_runs();
+	g_assert_nonnull(strstr(text->str, "\"version\": 1,"));
+	g_assert_nonnull(strstr(text->str, "\"block_device\": \"/dev/ublkb9\""));
+	g_assert_nonnull(strstr(text->str, "\"state\": \"live\""));
+	g_subprocess_send_signal(client, SIGINT);
+	{
+		auto_client_result result = client_end(client);
+
+		g_assert_cmpint(result.status, ==, 0);
+		g_assert_cmpstr(result.out, ==, "");
+	}
+	serve_down(folder, server);
+}
+
 /* No client, no server: nobody would be left to end it. */
 static void test_serve_killed(void)
 {
@@ -299,6 +327,7 @@ static void add_tests(void)
 	g_test_add_func("/client/serve/outlives-timeout", test_serve_outlives_timeout);
 	g_test_add_func("/client/serve/synchronizes", test_serve_synchronizes);
 	g_test_add_func("/client/serve/interrupted-twice", test_serve_interrupted_twice);
+	g_test_add_func("/client/serve/json", test_serve_json);
 	g_test_add_func("/client/serve/killed", test_serve_killed);
 	g_test_add_func("/client/serve/server-killed", test_serve_server_killed);
 	g_test_add_func("/client/serve/not-started", test_serve_not_started);

@@ -10,6 +10,8 @@
 
 #include "mock-ublkd.h"
 
+#define JSON_OF_DEVICES "{\n  \"version\": 1,\n  \"devices\": [\n    {\n      "
+
 /* The device that was found, not the next that has its number. */
 #define CREATED_AT "'created-at': <uint64 1700000000000000>"
 
@@ -33,6 +35,44 @@ static void test_add(void)
 
 		g_assert_cmpint(result.status, ==, 0);
 		g_assert_nonnull(strstr(mock.calls->str, "may not ask\n"));
+	}
+	mock_down();
+}
+
+/* Who made it, or changed it, is told all that `info` would tell. */
+static void test_show(void)
+{
+	g_autofree char *start =
+		g_strdup_printf("start work --server %d --size 32M --json", getpid());
+	const char *const lines[] = {
+		"add -t null --size 1G --json",
+		"resize work 32M --json",
+		start,
+	};
+
+	mock_up();
+	mock_add_device(4, "new", getuid());
+	for (gsize i = 0; i < G_N_ELEMENTS(lines); i++) {
+		auto_client_result result = client_run(lines[i]);
+		auto_client_result info = client_run(i == 0 ? "info --json new" : "info --json 0");
+
+		g_assert_cmpint(result.status, ==, 0);
+		g_assert_true(g_str_has_prefix(result.out, JSON_OF_DEVICES));
+		g_assert_nonnull(strstr(result.out, "\"backing_file\": \"/home/me/disk.img\""));
+		/* As it is now, not as it was found. */
+		g_assert_cmpstr(result.out, ==, info.out);
+		g_assert_true((strstr(result.out, "\"size\": 33554432,") != NULL) == (i > 0));
+	}
+	mock_remove_device(4);
+	{
+		/* It was made, and has gone by the time that it is asked for. */
+		auto_client_result gone = client_run("add -t null --size 1G --json");
+
+		g_assert_cmpint(gone.status, ==, 3);
+		g_assert_cmpstr(gone.out, ==, "");
+		g_assert_true(g_str_has_prefix(
+			gone.err,
+			"ublk-client add: ublkd does not say what became of /dev/ublkb4"));
 	}
 	mock_down();
 }
@@ -253,6 +293,46 @@ static void test_del(void)
 	mock_down();
 }
 
+/* What has gone is told as it was, and nothing of what has not. */
+static void test_del_json(void)
+{
+	mock_up();
+	mock_add_device(5, "more", getuid());
+	mock.error = UBLK_BUS_ERROR_BUSY;
+	{
+		auto_client_result result = client_run("del --json work more");
+
+		g_assert_cmpint(result.status, ==, 5);
+		g_assert_true(g_str_has_prefix(result.out, JSON_OF_DEVICES "\"id\": 5,\n"));
+		g_assert_nonnull(strstr(result.out, "\"name\": \"more\""));
+		g_assert_nonnull(strstr(result.out, "\"state\": \"live\""));
+		g_assert_null(strstr(result.out, "work"));
+		/* What it was is not asked: it is not there any more. */
+		g_assert_null(strstr(result.out, "backing_file"));
+		g_assert_cmpstr(result.err, ==, "ublk-client del: the reason\n");
+	}
+	mock.error = NULL;
+	{
+		auto_client_result stop = client_run("stop --json work");
+		auto_client_result quiet = client_run("stop work");
+
+		g_assert_cmpint(stop.status, ==, 0);
+		g_assert_true(g_str_has_prefix(stop.out, JSON_OF_DEVICES "\"id\": 0,\n"));
+		g_assert_cmpstr(quiet.out, ==, "");
+	}
+	mock_remove_device(0);
+	{
+		auto_client_result none = client_run("del --all --json");
+		auto_client_result wrong = client_run("del --json nobody");
+
+		g_assert_cmpint(none.status, ==, 0);
+		g_assert_cmpstr(none.out, ==, "{\n  \"version\": 1,\n  \"devices\": []\n}\n");
+		g_assert_cmpint(wrong.status, ==, 3);
+		g_assert_cmpstr(wrong.out, ==, "");
+	}
+	mock_down();
+}
+
 static gint64 size_of(const char *path)
 {
 	struct stat st;
@@ -311,22 +391,25 @@ static void test_resize(void)
 	mock.error = NULL;
 	{
 		auto_client_result grown = client_run("resize --grow-file work 512M");
+		auto_client_result smaller = client_run("resize work 64M");
 		auto_client_result large_enough = client_run("resize --grow-file work 128M");
 
 		g_assert_cmpint(grown.status, ==, 0);
+		g_assert_cmpint(smaller.status, ==, 0);
 		g_assert_cmpint(large_enough.status, ==, 0);
 		g_assert_cmpint(size_of(file), ==, 536870912);
 		g_assert_cmpstr(mock.calls->str, ==,
 				"Resize 134217728 backed\nResize 268435456 backed\n"
-				"Resize 536870912 backed\nResize 134217728 backed\n");
+				"Resize 536870912 backed\nResize 67108864\n"
+				"Resize 134217728 backed\n");
 	}
 	g_string_truncate(mock.calls, 0);
 	mock.backing = "";
 	{
-		auto_client_result unknown = client_run("resize work 128M");
-		auto_client_result grow = client_run("resize --grow-file work 128M");
+		auto_client_result unknown = client_run("resize work 256M");
+		auto_client_result grow = client_run("resize --grow-file work 256M");
 		auto_client_result both = client_run("resize --grow-file --backed work 128M");
-		auto_client_result backed = client_run("resize --backed work 128M");
+		auto_client_result backed = client_run("resize --backed work 256M");
 
 		g_assert_cmpint(unknown.status, ==, 2);
 		g_assert_nonnull(strstr(unknown.err, "knows no path"));
@@ -334,12 +417,12 @@ static void test_resize(void)
 		g_assert_cmpint(grow.status, ==, 2);
 		g_assert_cmpint(both.status, ==, 2);
 		g_assert_cmpint(backed.status, ==, 0);
-		g_assert_cmpstr(mock.calls->str, ==, "Resize 134217728 backed\n");
+		g_assert_cmpstr(mock.calls->str, ==, "Resize 268435456 backed\n");
 	}
 	g_string_truncate(mock.calls, 0);
 	mock.backing = "/no/such/file";
 	{
-		auto_client_result gone = client_run("resize --grow-file work 128M");
+		auto_client_result gone = client_run("resize --grow-file work 512M");
 
 		g_assert_cmpint(gone.status, ==, 3);
 		g_assert_cmpstr(mock.calls->str, ==, "");
@@ -415,13 +498,26 @@ static void test_quiet(void)
 static void test_timeout(void)
 {
 	mock_up();
-	mock.silent = TRUE;
+	g_atomic_int_set(&mock.silent, TRUE);
 	{
 		auto_client_result result = client_run("add -t null --size 1G --timeout 0.5");
 
 		g_assert_cmpint(result.status, ==, 6);
 		g_assert_cmpstr(result.out, ==, "");
 		g_assert_nonnull(strstr(result.err, "within 0.5 s (--timeout); it may still"));
+	}
+	{
+		/* Who looks for what is wrong still hears of the rest. */
+		auto_client_result doctor = client_run("doctor --timeout 2");
+
+		g_assert_cmpint(doctor.status, ==, 6);
+		g_assert_nonnull(strstr(doctor.out, "ublkd      it does not answer"));
+		g_assert_nonnull(strstr(doctor.out, "io_uring"));
+		g_assert_null(strstr(doctor.out, "polkit"));
+		g_assert_null(strstr(doctor.out, "leftovers"));
+		g_assert_cmpstr(doctor.err, ==,
+				"ublk-client doctor: not all has answered within 2 s "
+				"(--timeout)\n");
 	}
 	for (int i = 0; i < 5; i++) {
 		static const char *const wrong[] = { "0", "-1", "1x", "nan", "1e99" };
@@ -496,12 +592,18 @@ static void test_timeout_of_bus(void)
 		g_setenv("DBUS_SYSTEM_BUS_ADDRESS", addresses[i], TRUE);
 		{
 			auto_client_result result = client_run("list --timeout 0.5");
+			auto_client_result cdi = client_run("cdi --timeout 0.5 /nowhere");
+			auto_client_result doctor = client_run("doctor --timeout 0.5");
 
 			g_assert_cmpint(result.status, ==, 6);
 			g_assert_nonnull(strstr(result.err, "within 0.5 s (--timeout)"));
+			g_assert_cmpint(cdi.status, ==, 6);
+			g_assert_nonnull(strstr(cdi.err, "within 0.5 s (--timeout)"));
+			g_assert_cmpint(doctor.status, ==, 6);
+			g_assert_nonnull(strstr(doctor.out, "within 0.5 s (--timeout)"));
 		}
 	}
-	g_assert_cmpuint(connections->len, ==, 1);
+	g_assert_cmpuint(connections->len, ==, 3);
 	g_setenv("DBUS_SYSTEM_BUS_ADDRESS", real, TRUE);
 	g_dbus_server_stop(server);
 	g_unlink(path);
@@ -671,11 +773,13 @@ static void add_tests(void)
 	g_test_add_func("/client/verbs/add", test_add);
 	g_test_add_func("/client/verbs/create", test_create);
 	g_test_add_func("/client/verbs/create-exchanged", test_create_exchanged);
+	g_test_add_func("/client/verbs/show", test_show);
 	g_test_add_func("/client/verbs/errors", test_errors);
 	g_test_add_func("/client/verbs/list", test_list);
 	g_test_add_func("/client/verbs/info", test_info);
 	g_test_add_func("/client/verbs/info-of-lost", test_info_of_lost);
 	g_test_add_func("/client/verbs/del", test_del);
+	g_test_add_func("/client/verbs/del-json", test_del_json);
 	g_test_add_func("/client/verbs/resize", test_resize);
 	g_test_add_func("/client/verbs/open", test_open);
 	g_test_add_func("/client/verbs/features", test_features);
