@@ -57,6 +57,38 @@ Finding *doctor_add(Doctor *doctor, enum finding_level level, const char *subjec
 	return finding;
 }
 
+const char *doctor_get_level_name(enum finding_level level)
+{
+	static const char *const names[] = {
+		[FINDING_GOOD] = "good",
+		[FINDING_NOTE] = "note",
+		[FINDING_BAD] = "bad",
+	};
+
+	return names[level];
+}
+
+GVariant *doctor_build_json(const Doctor *doctor)
+{
+	GVariantBuilder list;
+
+	g_variant_builder_init(&list, G_VARIANT_TYPE("aa{sv}"));
+	for (guint i = 0; i < doctor->findings->len; i++) {
+		const Finding *finding = doctor->findings->pdata[i];
+		g_autofree char *text = g_utf8_make_valid(finding->text, -1);
+		g_autofree char *remedy = finding->remedy ? g_utf8_make_valid(finding->remedy, -1)
+							  : NULL;
+
+		g_variant_builder_add_parsed(&list,
+					     "{'subject': <%s>, 'level': <%s>, 'text': <%s>, "
+					     "'remedy': <%ms>}",
+					     finding->subject,
+					     doctor_get_level_name(finding->level), text, remedy);
+	}
+	return g_variant_new_parsed("{'version': <@u 1>, 'findings': <%v>}",
+				    g_variant_builder_end(&list));
+}
+
 void doctor_check_driver(Doctor *doctor)
 {
 	enum driver_state state = driver_get_state(doctor->root, doctor->release);

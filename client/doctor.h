@@ -44,6 +44,13 @@ char *doctor_get_path(const Doctor *doctor, const char *path);
 Finding *doctor_add(Doctor *doctor, enum finding_level level, const char *subject,
 		    const char *remedy, const char *format, ...) G_GNUC_PRINTF(5, 6);
 
+/* "good", "note" or "bad". */
+const char *doctor_get_level_name(enum finding_level level);
+
+/* All findings as the JSON has them; floating. Paths may have any bytes: what is no UTF-8 is not
+ * kept. */
+GVariant *doctor_build_json(const Doctor *doctor);
+
 /* The kernel and udev, by their files. */
 void doctor_check_driver(Doctor *doctor);
 void doctor_check_uring(Doctor *doctor);

@@ -13,13 +13,10 @@
 #include "terminal.h"
 #include "verbs.h"
 
-static const struct {
-	const char *name;
-	enum terminal_style style;
-} levels[] = {
-	[FINDING_GOOD] = { "good", TERMINAL_GOOD },
-	[FINDING_NOTE] = { "note", TERMINAL_PASSING },
-	[FINDING_BAD] = { "bad", TERMINAL_BAD },
+static const enum terminal_style styles[] = {
+	[FINDING_GOOD] = TERMINAL_GOOD,
+	[FINDING_NOTE] = TERMINAL_PASSING,
+	[FINDING_BAD] = TERMINAL_BAD,
 };
 
 static void print_findings(const Doctor *doctor)
@@ -33,36 +30,13 @@ static void print_findings(const Doctor *doctor)
 							  : NULL;
 
 		printf("%s%-4s%s  %-9s  %s\n",
-		       terminal_begin_style(&terminal, levels[finding->level].style),
-		       levels[finding->level].name,
-		       terminal_end_style(&terminal, levels[finding->level].style),
-		       finding->subject, text);
+		       terminal_begin_style(&terminal, styles[finding->level]),
+		       doctor_get_level_name(finding->level),
+		       terminal_end_style(&terminal, styles[finding->level]), finding->subject,
+		       text);
 		if (remedy)
 			printf("                 %s %s\n", terminal_get_arrow(&terminal), remedy);
 	}
-}
-
-static void print_json(const Doctor *doctor)
-{
-	g_autofree char *printed = NULL;
-	GVariantBuilder list;
-
-	g_variant_builder_init(&list, G_VARIANT_TYPE("aa{sv}"));
-	for (guint i = 0; i < doctor->findings->len; i++) {
-		const Finding *finding = doctor->findings->pdata[i];
-		g_autofree char *text = g_utf8_make_valid(finding->text, -1);
-		g_autofree char *remedy = finding->remedy ? g_utf8_make_valid(finding->remedy, -1)
-							  : NULL;
-
-		g_variant_builder_add_parsed(&list,
-					     "{'subject': <%s>, 'level': <%s>, 'text': <%s>, "
-					     "'remedy': <%ms>}",
-					     finding->subject, levels[finding->level].name, text,
-					     remedy);
-	}
-	printed = json_print(g_variant_new_parsed("{'version': <@u 1>, 'findings': <%v>}",
-						  g_variant_builder_end(&list)));
-	printf("%s\n", printed);
 }
 
 /* In a container, podman's and Docker's or any other with a user namespace of its own. */
@@ -112,6 +86,7 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 		{ NULL },
 	};
 	g_autoptr(Doctor) doctor = NULL;
+	g_autofree char *text = NULL;
 	struct utsname kernel;
 
 	if (!verbs_parse(verb, entries, NULL, &argc, &argv, error))
@@ -124,10 +99,12 @@ static int run(const struct verb *verb, int argc, char **argv, GError **error)
 		g_clear_pointer(&doctor, doctor_free);
 		doctor = examine(kernel.release);
 	}
-	if (json)
-		print_json(doctor);
-	else
+	if (json) {
+		text = json_print(doctor_build_json(doctor));
+		printf("%s\n", text);
+	} else {
 		print_findings(doctor);
+	}
 	if (deadline_is_over()) {
 		g_set_error(error, CLIENT_ERROR, EXIT_CODE_TIMEOUT,
 			    "not all has answered within %s s (--timeout)", deadline_get_text());

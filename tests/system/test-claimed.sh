@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# kernel: 6.12
+# kernel: 7.2
 # `del` and `stop` leave alone what somebody has claimed though no mount of it is seen: one in another mount namespace, a second device
 # over it, a program. A server that does not answer does not hold them up.
 . "$(dirname "$0")/devices.sh"

@@ -290,6 +290,26 @@ static void test_clean_fails(void)
 	tear_down();
 }
 
+/* A path may have any bytes, JSON may not. */
+static void test_json(void)
+{
+	g_autoptr(Doctor) doctor = doctor_new("", RELEASE, FALSE);
+	g_autoptr(GVariant) json = NULL;
+	g_autofree char *text = NULL;
+
+	doctor_add(doctor, FINDING_BAD, "leftover", "mounted at /mnt/gr\xfcn", "at /mnt/\xff");
+	doctor_add(doctor, FINDING_GOOD, "driver", NULL, "it is there");
+	json = g_variant_ref_sink(doctor_build_json(doctor));
+	text = g_variant_print(json, FALSE);
+	g_assert_cmpstr(
+		text, ==,
+		"{'version': <uint32 1>, 'findings': <<["
+		"{'subject': <'leftover'>, 'level': <'bad'>, 'text': <'at /mnt/\xef\xbf\xbd'>, "
+		"'remedy': <@ms 'mounted at /mnt/gr\xef\xbf\xbdn'>}, "
+		"{'subject': <'driver'>, 'level': <'good'>, 'text': <'it is there'>, "
+		"'remedy': <@ms nothing>}]>>}");
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -299,5 +319,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/client/doctor/leftovers", test_leftovers);
 	g_test_add_func("/client/doctor/clean", test_clean);
 	g_test_add_func("/client/doctor/clean-fails", test_clean_fails);
+	g_test_add_func("/client/doctor/json", test_json);
 	return g_test_run();
 }

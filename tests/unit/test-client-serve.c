@@ -12,9 +12,9 @@
 
 #define SERVER_READY "printf 'READY=1\\nsize=1048576\\n' >&4\nexec 4>&-\nexec sleep 1000"
 /* What it does when it is told to end. */
-#define SERVER_ENDING(does)                                               \
-	"trap 'trap : TERM; kill $!; " does "' TERM\nsleep 1000 4>&- &\n" \
-	"printf 'READY=1\\nsize=1048576\\n' >&4\nexec 4>&-\nwait"
+#define SERVER_ENDING(does)                   \
+	"trap 'trap : TERM; " does "' TERM\n" \
+	"printf 'READY=1\\nsize=1048576\\n' >&4\nexec 4>&-\nwhile :; do sleep 0.1; done"
 
 /* A server that notes its arguments, says what @says does and stays. */
 static char *write_server(const char *folder, const char *says)
@@ -119,13 +119,15 @@ static void test_serve_synchronizes(void)
 		int status;
 		const char *error;
 	} ends[] = {
-		{ SERVER_ENDING("sleep 9; exit 0"), 0, "" },
-		{ SERVER_ENDING("exit 1"), 1, "the server of /dev/ublkb9 failed with status 1" },
+		{ SERVER_ENDING("sleep 9; : > $0.durable; exit 0"), 0, "" },
+		{ SERVER_ENDING(": > $0.durable; exit 1"), 1,
+		  "the server of /dev/ublkb9 failed with status 1" },
 	};
 
 	for (gsize i = 0; i < G_N_ELEMENTS(ends); i++) {
 		g_autofree char *folder = NULL;
 		g_autofree char *server = serve_up(&folder, ends[i].says);
+		g_autofree char *durable = g_strconcat(server, ".durable", NULL);
 		g_autoptr(GSubprocess) client = client_start("serve -t null --size 1M");
 
 		client_read_line(client, "/dev/ublkb9");
@@ -136,6 +138,7 @@ static void test_serve_synchronizes(void)
 			g_assert_cmpint(result.status, ==, ends[i].status);
 			g_assert_nonnull(strstr(result.err, ends[i].error));
 		}
+		g_assert_cmpint(g_unlink(durable), ==, 0);
 		assert_server_gone();
 		serve_down(folder, server);
 	}
@@ -189,7 +192,7 @@ static void test_serve_outlives_timeout(void)
 static void test_serve_json(void)
 {
 	g_autofree char *folder = NULL;
-	g_autofree char *server = serve_up(&folder, SERVER_READY);
+	g_autofree char *server = serve_up(&folder, SERVER_ENDING("exit 0"));
 	g_autoptr(GSubprocess) client = client_start("serve -t null --size 1M --json");
 	g_autoptr(GString) text = g_string_new(NULL);
 
