@@ -16,10 +16,14 @@ int accounts_find_user(const char *name, uid_t *uid);
 int accounts_find_group(const char *name, gid_t *gid);
 
 /*
- * `groups` (the callee's; of gid_t) are all that the database has a user in; NULL when `error`
- * (borrowed) is set. Who is not in the database, as a container's subordinate ids, is in none.
+ * `groups` (of gid_t; the callee's reference, shared with others) are all that the database has a
+ * user in; NULL when `error` (borrowed) is set. Who is not in the database, as a container's
+ * subordinate ids, is in none.
  */
 typedef void (*AccountsDone)(GArray *groups, const GError *error, gpointer user_data);
 
-/* Ask for them in a thread; `done` is called exactly once, from the main loop. */
+/*
+ * What they are now, or were some seconds ago. `done` is called exactly once, from the main loop
+ * and not before this returns.
+ */
 void accounts_ask_groups(uid_t uid, AccountsDone done, gpointer user_data);

@@ -23,6 +23,8 @@ typedef struct {
 	gboolean interactive;      /* wanted */
 	gboolean asking;           /* this check is one of those that polkit has */
 	gboolean prompting;        /* this check holds one of the places for dialogs */
+	gint64 prompting_since;    /* monotonic */
+	gboolean displaced;        /* it has lost that place to somebody else */
 	GCancellable *cancellable; /* the request's */
 	gulong handler;
 	GCancellable *call; /* of the call under way */
@@ -36,7 +38,7 @@ typedef struct {
 
 /*
  * How long polkit may take to answer without a dialog. A dialog is the user's to end, or its
- * caller's by leaving the bus.
+ * caller's by leaving the bus, unless somebody else needs its place.
  */
 #define ANSWER_MS 20000
 
@@ -48,7 +50,7 @@ typedef struct {
 /* And of all: who has subordinate ids is many users. */
 #define MAX_ASKING 64
 
-static GList *asking, *prompting;    /* of Check */
+static GList *asking, *prompting;    /* of Check; the newest first */
 static GQueue queued = G_QUEUE_INIT; /* of Check: those that cannot be asked yet */
 
 static gboolean may_ask(const Check *check)
@@ -102,7 +104,33 @@ static void check_end(Check *check, AuthorityAnswer answer, const char *reason)
 	g_free(check);
 }
 
-static gboolean may_prompt(const Check *check)
+/* It ends as soon as the main loop gets to it; its place is free now. */
+static void displace(Check *check)
+{
+	prompting = g_list_remove(prompting, check);
+	check->displaced = TRUE;
+	g_cancellable_cancel(check->call);
+}
+
+/*
+ * Dialogs that nobody answers would keep all places for ever: with a silent agent each of four
+ * users is enough. So one that is old gives way, but not to a user who has one already: then that
+ * user's calls would push out everybody else's.
+ */
+static gboolean make_room(void)
+{
+	GList *last = g_list_last(prompting);
+	Check *oldest = last ? last->data : NULL;
+
+	if (!oldest ||
+	    g_get_monotonic_time() - oldest->prompting_since < settings()->prompt_ms * (gint64)1000)
+		return FALSE;
+	displace(oldest);
+	return TRUE;
+}
+
+/* There is a place for its dialog when this returns, or FALSE. */
+static gboolean find_place(const Check *check)
 {
 	const Settings *limits = settings();
 	guint sender = 0, user = 0, total = 0;
@@ -114,8 +142,12 @@ static gboolean may_prompt(const Check *check)
 		user += other->uid == check->uid;
 		sender += g_str_equal(other->sender, check->sender);
 	}
-	return sender < limits->prompts_per_sender && user < limits->prompts_per_user &&
-	       total < limits->prompts_total;
+	if (sender >= limits->prompts_per_sender || user >= limits->prompts_per_user)
+		return FALSE;
+	if (total < limits->prompts_total)
+		return TRUE;
+	/* there are more than that when the administrator has changed the number */
+	return user == 0 && make_room() && total == limits->prompts_total;
 }
 
 /* No answer is a no. */
@@ -177,8 +209,17 @@ static void on_checked(GObject *source, GAsyncResult *result, gpointer user_data
 	gboolean is_authorized, is_challenge;
 
 	if (!answer) {
+		/* its dialog closes */
 		if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
 			take_back(check);
+		if (check->displaced) {
+			reason = g_strdup_printf("%s takes an administrator's password, and none "
+						 "was given in %u seconds: somebody else needed "
+						 "the place of the dialog",
+						 check->action, settings()->prompt_ms / 1000);
+			check_end(check, AUTHORITY_CHALLENGE, reason);
+			return;
+		}
 		g_dbus_error_strip_remote_error(error);
 		end_unasked(check, error);
 		return;
@@ -202,11 +243,12 @@ static void on_checked(GObject *source, GAsyncResult *result, gpointer user_data
 	 * It takes a password. The first question was put without a dialog, so that only calls that
 	 * really need one take one of the places that there are for dialogs.
 	 */
-	if (check->interactive && !check->prompting && may_prompt(check)) {
+	if (check->interactive && !check->prompting && find_place(check)) {
 		g_clear_handle_id(&check->deadline, g_source_remove);
 		/* the agent has it, for as long as its user likes */
 		stop_asking(check);
 		check->prompting = TRUE;
+		check->prompting_since = g_get_monotonic_time();
 		prompting = g_list_prepend(prompting, check);
 		check->watch = g_bus_watch_name_on_connection(bus(), check->sender,
 							      G_BUS_NAME_WATCHER_FLAGS_NONE, NULL,

@@ -20,7 +20,8 @@ typedef void (*AuthorityDone)(AuthorityAnswer answer, const char *reason, gpoint
 
 /*
  * May the caller do the action? `details` is a dictionary a{ss} that rules can decide on. With
- * `interactive` the user may be asked for a password, unless that many dialogs are open already.
+ * `interactive` the user may be asked for a password, unless that many dialogs are open already and
+ * none of them is old.
  * `done` is called exactly once, from the main loop; after `cancellable` it is NO.
  *
  * Fails closed: without polkit only real root passes. And only *real* root is root: polkit says yes

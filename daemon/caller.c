@@ -6,9 +6,10 @@
  * The bus tells the uid (from the socket's peer credentials), the pid, the groups, and from
  * dbus 1.16 on a pidfd. The rest is read from /proc, which two capabilities suffice for, as long as
  * the process lives: the pidfd is asked again at the end, so all of it was one process's. Where the
- * bus gives no pidfd (Debian 12), the pid may have been given to another process since the caller
- * connected; the check that this process's uid is the caller's bounds what that can do: a user can
- * at most be taken for another of its own processes.
+ * bus gives no pidfd (dbus 1.14, Debian 12), the pid may have been given to another process between
+ * the caller's connecting and its first call. The check that this process's uid is the caller's
+ * bounds what that can do: a user can be taken for another of its own processes. For uid 0 that is
+ * more than for others: set_root() says why it is borne.
  */
 #include "caller.h"
 
@@ -156,6 +157,26 @@ static void set_unreadable(GError **error, pid_t pid, int reason)
 			    "the calling process %d cannot be looked at; it may have ended", pid);
 }
 
+/*
+ * A container's root without CAP_SYS_ADMIN is not root. But where the bus gives no pidfd it can
+ * pass for it: it connects, leaves the socket to a child, ends, and has the child call when all
+ * other numbers have been used and its own has come to a root process of the host.
+ *
+ * Nothing tells that one from the caller. It started after the caller connected, but when that was
+ * the bus does not say, and a connection's first call, by which ublkd knows it, may come much
+ * later; to hear of each arrival would wake ublkd for everybody's, and be too late all the same,
+ * since the pid is that of connect() and the bus tells of a connection after its Hello. To take
+ * nobody for root there would be safe, but no administrator could use ublkd.
+ *
+ * So it is borne. It gives that container nothing that it has not: polkit says yes to every uid 0
+ * on the same bus, and so systemd starts any unit for it, with all capabilities.
+ */
+static void set_root(Caller *caller, guint64 capabilities)
+{
+	caller->is_root = caller->uid == 0 && (capabilities & (1ULL << CAP_SYS_ADMIN)) &&
+			  caller->in_host_users;
+}
+
 /* What /proc says; FALSE with `error` if it cannot be the process that the bus authenticated. */
 static gboolean read_process(Caller *caller, GError **error)
 {
@@ -185,8 +206,7 @@ static gboolean read_process(Caller *caller, GError **error)
 	caller->gid = real_gid;
 	caller->in_host_mounts = caller_same_root_mount(host_mounts, mounts);
 	caller->in_host_users = in_initial_user_namespace(caller->pid);
-	caller->is_root = caller->uid == 0 && (effective & (1ULL << CAP_SYS_ADMIN)) &&
-			  caller->in_host_users;
+	set_root(caller, effective);
 	return TRUE;
 
 unreadable:

@@ -41,9 +41,8 @@ gboolean caller_is_alive(const Caller *caller);
 gboolean caller_process_uid(pid_t pid, uid_t *uid);
 
 /*
- * The parts that need no bus, for tests: what /proc/PID/status, uid_map and mountinfo say. `host`
- * and `theirs` are texts of mountinfo. TRUE when both have the very same mount at "/": mount ids
- * are unique in the whole system, so that is the same mount namespace and no chroot.
+ * `host` and `theirs` are texts of mountinfo, or NULL. TRUE when both have the very same mount at
+ * "/": mount ids are unique in the whole system, so that is the same mount namespace and no chroot.
  */
 gboolean caller_same_root_mount(const char *host, const char *theirs);
 

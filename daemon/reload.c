@@ -20,25 +20,49 @@ static const char *conf;
 static Settings *in_force;
 
 static guint retry; /* source */
-static gboolean running;
+static gboolean running, retrying; /* a reading; one of on_retry()'s */
+static GPtrArray *known;           /* of char *: what was wrong at the last reading */
 /*
  * Who is told when the present reading is over, and who came too late for it: the file may have
  * been read before it was changed.
  */
 static GArray *waiting, *next; /* of Waiter */
 
-static void tell(const GPtrArray *problems)
+/* With `only_new` not what the last reading has brought already. */
+static void tell(GPtrArray *problems, gboolean only_new)
 {
-	for (guint i = 0; i < problems->len; i++)
-		journal_tell(JOURNAL_MISTAKE, &(JournalAbout){ 0 }, "%s",
-			     (const char *)g_ptr_array_index(problems, i));
+	for (guint i = 0; i < problems->len; i++) {
+		const char *problem = g_ptr_array_index(problems, i);
+
+		if (!only_new ||
+		    !g_ptr_array_find_with_equal_func(known, problem, g_str_equal, NULL))
+			journal_tell(JOURNAL_MISTAKE, &(JournalAbout){ 0 }, "%s", problem);
+	}
+	g_clear_pointer(&known, g_ptr_array_unref);
+	known = g_ptr_array_ref(problems);
 }
 
-/* Until a reading is good, that of somebody else too. */
+/* Settings are in force that have mistakes in them. */
+static void warn_of(const GPtrArray *problems)
+{
+	if (problems->len)
+		g_warning("%u mistakes in the settings: what they were to set is as if it were not "
+			  "there, but a limit of a [user] or [group] counts as 0",
+			  problems->len);
+}
+
+static void start(void);
+
+/*
+ * Until a reading is taken, somebody else's too. What counts is whether the database has told by
+ * now: a mistake that was no hindrance to the start must not keep a stricter section out.
+ */
 static gboolean on_retry(gpointer unused)
 {
-	if (!running)
-		reload_begin(NULL, NULL);
+	if (!running) {
+		retrying = TRUE;
+		start();
+	}
 	return G_SOURCE_CONTINUE;
 }
 
@@ -51,11 +75,8 @@ void reload_init(const char *path, Settings *settings)
 	waiting = g_array_new(FALSE, FALSE, sizeof(Waiter));
 	next = g_array_new(FALSE, FALSE, sizeof(Waiter));
 	settings_load(path, settings, problems);
-	tell(problems);
-	if (problems->len)
-		g_warning("%u mistakes in the settings: what they were to set is as if it were not "
-			  "there, but a limit of a [user] or [group] counts as 0",
-			  problems->len);
+	tell(problems, FALSE);
+	warn_of(problems);
 	if (settings->unsure)
 		retry = g_timeout_add_seconds(RETRY_SECONDS, on_retry, NULL);
 }
@@ -84,11 +105,11 @@ static void run(GTask *task, gpointer source, gpointer user_data, GCancellable *
 
 static GError *take(Reading *reading)
 {
-	const GPtrArray *problems = reading->problems;
+	GPtrArray *problems = reading->problems;
 	Settings before = *in_force;
 
-	tell(problems);
-	if (problems->len)
+	tell(problems, retrying);
+	if (retrying ? reading->settings.unsure : problems->len > 0)
 		return g_error_new(UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
 				   "%s%s; the settings stay as they were",
 				   (const char *)g_ptr_array_index(problems, 0),
@@ -99,10 +120,9 @@ static GError *take(Reading *reading)
 	turns_set_interval(G_USEC_PER_SEC / (gint64)in_force->calls_per_second);
 	manager_tell_limits();
 	journal_tell(JOURNAL_RELOADED, &(JournalAbout){ 0 }, "the settings were read anew");
+	warn_of(problems);
 	return NULL;
 }
-
-static void start(void);
 
 static void on_read(GObject *source, GAsyncResult *result, gpointer unused)
 {
@@ -111,7 +131,7 @@ static void on_read(GObject *source, GAsyncResult *result, gpointer unused)
 	g_autoptr(GArray) told = waiting;
 
 	reading_free(reading);
-	running = FALSE;
+	running = retrying = FALSE;
 	waiting = next;
 	next = g_array_new(FALSE, FALSE, sizeof(Waiter));
 	if (waiting->len)

@@ -8,8 +8,8 @@
  * Read `path` (which stays borrowed) and its drop-ins into `settings`, which are those in force
  * from now on. What is wrong in them goes to the journal, and the rest counts: a slip in a file
  * must not take the service down. Once.
- * Where the user database did not tell who is meant, they are read again from time to time, as by
- * reload_begin(), until nothing is wrong.
+ * Where the user database did not tell who is meant, they are read again in the same way from time
+ * to time, until it tells, or a reload succeeds.
  */
 void reload_init(const char *path, Settings *settings);
 

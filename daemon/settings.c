@@ -40,6 +40,7 @@ static const Key keys[] = {
 	{ "timeouts", "start", SECONDS, OFFSET(start_ms), 15, 1, 600 },
 	{ "timeouts", "stop", SECONDS, OFFSET(stop_ms), 10, 1, 600 },
 	{ "timeouts", "udev", SECONDS, OFFSET(udev_ms), 10, 1, 600 },
+	{ "timeouts", "prompt", SECONDS, OFFSET(prompt_ms), 60, 1, 86400 },
 };
 
 /* [user NAME] or [group NAME]. */

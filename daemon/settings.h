@@ -27,6 +27,7 @@ typedef struct {
 	guint start_ms;   /* how long a server may take to report, and its queues to fetch */
 	guint stop_ms;    /* how long a device may take to let go of its I/O */
 	guint udev_ms;    /* how long udev may take for one event */
+	guint prompt_ms;  /* how long a password dialog keeps its place, whoever needs one */
 	/* [user NAME] and [group NAME], as they were read; of settings.c's own */
 	GArray *sections;
 	/* A section is missing since the user database did not tell: another time it may. */

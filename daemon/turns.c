@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "bucket.h"
+#include "descriptor.h"
 
 /* Calls that are taken and not done. */
 #define MAX_TAKEN 8
@@ -170,6 +171,12 @@ void turns_introduce(const char *name, uid_t uid)
 
 	g_mutex_lock(&lock);
 	sender = senders ? g_hash_table_lookup(senders, name) : NULL;
+	/* the bus did not tell before, and was asked once more */
+	if (sender && sender->user && sender->user->uid == DESCRIPTOR_OF_NOBODY) {
+		unqueue(sender);
+		sender->user->n_senders--;
+		sender->user = NULL;
+	}
 	if (sender && !sender->user) {
 		sender->user = find_user(uid);
 		sender->user->n_senders++;

@@ -49,7 +49,10 @@ Call *turns_next(void);
 /* Frees it. */
 void turns_done(Call *call);
 
-/* Whose that connection is. */
+/*
+ * Whose that connection is. DESCRIPTOR_OF_NOBODY: it cannot be found out now; all such have turns
+ * as one user, until this is called again for them.
+ */
 void turns_introduce(const char *sender, uid_t uid);
 /* Whether that connection has called, and not left. */
 gboolean turns_know(const char *sender);

@@ -82,6 +82,7 @@ static void has_defaults_without_a_file(Fixture *fixture, gconstpointer unused)
 	g_assert_cmpuint(settings->user.shared_memory_per_user, ==, 64 << 20);
 	g_assert_cmpuint(settings->user.shared_buffers_per_user, ==, 64);
 	g_assert_cmpuint(settings->created_ms, ==, 60000);
+	g_assert_cmpuint(settings->prompt_ms, ==, 60000);
 	g_assert_cmpuint(fixture->problems->len, ==, 0);
 }
 

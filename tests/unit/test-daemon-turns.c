@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Whose turn it is: users and their connections take turns, a user has so many in a second after a
  * burst, root as many as it likes, and what a connection has left behind is dropped. */
+#include "daemon/descriptor.h"
 #include "daemon/turns.h"
 
 #define BURST 128
@@ -191,6 +192,43 @@ static void gives_strangers_none(void)
 	g_assert_false(do_next(&due));
 }
 
+/* A look-up that failed does not make a connection nobody's for good, least of all root's. */
+static void moves_those_of_nobody(void)
+{
+	gint64 due;
+	uid_t uid;
+
+	turns_set_interval(HOUR);
+	add(":9.1");
+	add(":9.2");
+	turns_introduce(":9.1", DESCRIPTOR_OF_NOBODY);
+	turns_introduce(":9.2", DESCRIPTOR_OF_NOBODY);
+	/* they share a user's turns */
+	for (guint i = 0; i < BURST - 1; i++)
+		add(":9.1");
+	g_assert_cmpuint(do_all(&due), ==, BURST);
+	add(":9.2");
+	g_assert_false(do_next(&due));
+
+	/* one is root's, which has as many turns as it likes, for what waits already, too */
+	turns_introduce(":9.2", 0);
+	g_assert_true(do_next(&due));
+	for (guint i = 0; i < BURST; i++) {
+		add(":9.2");
+		g_assert_true(do_next(&due));
+	}
+	g_assert_false(do_next(&due));
+	/* and from then on it stays so */
+	turns_introduce(":9.2", 9000);
+	g_assert_null(turns_forget(":9.2", &uid));
+	g_assert_cmpuint(uid, ==, 0);
+	/* the other one, with a call that waits, which takes nothing along from there */
+	turns_introduce(":9.1", 9000);
+	g_assert_true(do_next(&due));
+	g_assert_false(do_next(&due));
+	leave(":9.1");
+}
+
 static void counts_weight(void)
 {
 	Call *small[2], *large;
@@ -276,6 +314,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/turns/tells-when-there-is-a-turn", tells_when_there_is_a_turn);
 	g_test_add_func("/turns/takes-turns-by-user", takes_turns_by_user);
 	g_test_add_func("/turns/gives-strangers-none", gives_strangers_none);
+	g_test_add_func("/turns/moves-those-of-nobody", moves_those_of_nobody);
 	g_test_add_func("/turns/counts-weight", counts_weight);
 	g_test_add_func("/turns/charges-no-more-than-a-call", charges_no_more_than_a_call);
 	g_test_add_func("/turns/forgets", forgets);
