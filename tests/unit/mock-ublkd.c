@@ -360,7 +360,7 @@ static void set_name(GDBusConnection *connection, const char *name, gpointer dat
 static GDBusMessage *filter(GDBusConnection *connection, GDBusMessage *message, gboolean incoming,
 			    gpointer data)
 {
-	if (g_atomic_int_get(&mock.silent) && incoming &&
+	if (g_atomic_int_get(&mock.mute) && incoming &&
 	    g_strcmp0(g_dbus_message_get_member(message), "GetAll") == 0) {
 		g_object_unref(message);
 		return NULL;
@@ -385,7 +385,8 @@ void mock_up(void)
 	mock.calls = g_string_new(NULL);
 	mock.error = NULL;
 	mock.meant = 0;
-	g_atomic_int_set(&mock.silent, FALSE);
+	mock.silent = FALSE;
+	g_atomic_int_set(&mock.mute, FALSE);
 	mock.leaves = FALSE;
 	mock.exchanged = FALSE;
 	mock.file = -1;

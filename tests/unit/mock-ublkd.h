@@ -25,11 +25,10 @@ extern struct mock {
 	const char *error;
 	/* Answers to GetManagedObjects, counted by GDBus's thread. */
 	int lists;
-	/*
-	 * AddDevice, Start and Delete are not answered, nor, as GDBus's thread sees to, what
-	 * properties there are.
-	 */
+	/* AddDevice, Start and Delete are not answered. */
 	gboolean silent;
+	/* Nor, as GDBus's thread sees to, what properties there are. */
+	gboolean mute;
 	/* The file that AddDevice is given is not what the server finds. */
 	gboolean exchanged;
 	/* The one that it has locked, or -1. */

@@ -498,7 +498,8 @@ static void test_quiet(void)
 static void test_timeout(void)
 {
 	mock_up();
-	g_atomic_int_set(&mock.silent, TRUE);
+	mock.silent = TRUE;
+	g_atomic_int_set(&mock.mute, TRUE);
 	{
 		auto_client_result result = client_run("add -t null --size 1G --timeout 0.5");
 
