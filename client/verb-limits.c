@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "bus.h"
+#include "config.h"
 #include "errors.h"
 #include "json.h"
 #include "output.h"
@@ -143,13 +144,11 @@ const struct verb verb_limits = {
 	.arguments = "[USER]",
 	.max_words = 1,
 	.summary = "Show what one may have, and has",
-	.description =
-		"The limits of oneself, or of another user, which the administrator sets in\n"
-		"/etc/ublkd/ublkd.conf, and how much of each is used: of devices-total by all "
-		"users\n"
-		"together.\n"
-		"\n"
-		"Example:\n"
-		"  ublk-client limits",
+	.description = "The limits of oneself, or of another user, which the administrator sets "
+		       "in\n" UBLKD_CONF ",\n"
+		       "and how much of each is used: of devices-total by all users together.\n"
+		       "\n"
+		       "Example:\n"
+		       "  ublk-client limits",
 	.run = run,
 };
