@@ -19,7 +19,7 @@ typedef struct {
 static const char *conf;
 static Settings *in_force;
 
-static guint retry; /* source */
+static guint retry;                /* source */
 static gboolean running, retrying; /* a reading; one of on_retry()'s */
 static GPtrArray *known;           /* of char *: what was wrong at the last reading */
 /*
