@@ -58,6 +58,32 @@ static gboolean can_be_called(const Doctor *doctor, const char *name)
 	return FALSE;
 }
 
+/* What devices of ordinary users could have and this kernel's driver does not know. */
+static void check_features(Doctor *doctor, GVariant *properties, const char *const *present)
+{
+	g_autoptr(GVariant) table =
+		g_variant_lookup_value(properties, "FeatureTable", G_VARIANT_TYPE("a(ssss)"));
+	g_autoptr(GString) lacking = g_string_new(NULL);
+	const char *name, *since, *fate;
+	GVariantIter iter;
+
+	if (!table)
+		return;
+	g_variant_iter_init(&iter, table);
+	while (g_variant_iter_next(&iter, "(&s&s&s&s)", &name, &since, &fate, NULL))
+		if (g_str_equal(fate, "allowed") && !g_strv_contains(present, name))
+			g_string_append_printf(lacking, "%s%s (Linux %s)", lacking->len ? ", " : "",
+					       name, since);
+	if (lacking->len)
+		doctor_add(doctor, FINDING_NOTE, "features", NULL,
+			   "this kernel's driver lacks %s; `ublk-client features` tells what they "
+			   "are for",
+			   lacking->str);
+	else
+		doctor_add(doctor, FINDING_GOOD, "features", NULL,
+			   "this kernel's driver has all that devices of ordinary users can use");
+}
+
 static gboolean check_ublkd(Doctor *doctor)
 {
 	g_autoptr(GError) error = NULL;
@@ -89,6 +115,8 @@ static gboolean check_ublkd(Doctor *doctor)
 	else
 		doctor_add(doctor, FINDING_GOOD, "ublkd", NULL,
 			   "version %s answers, and can use the driver", version);
+	if (features && *features)
+		check_features(doctor, properties, features);
 	return TRUE;
 }
 
@@ -172,7 +200,9 @@ static void check_limits(Doctor *doctor)
 		return;
 	full = use >= limit || total_use >= total;
 	doctor_add(doctor, full ? FINDING_BAD : FINDING_GOOD, "limits",
-		   full ? "ublk-client del, or more in ublkd.conf" : NULL,
+		   full ? "ublk-client del DEVICE; or larger limits in " UBLKD_CONF
+			  ", then systemctl reload ublkd"
+			: NULL,
 		   "you have %u of %u devices, and all users together %u of %u", use, limit,
 		   total_use, total);
 }

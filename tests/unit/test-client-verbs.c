@@ -513,6 +513,7 @@ static void test_timeout(void)
 
 		g_assert_cmpint(doctor.status, ==, 6);
 		g_assert_nonnull(strstr(doctor.out, "ublkd      it does not answer"));
+		g_assert_null(strstr(doctor.out, "features"));
 		g_assert_nonnull(strstr(doctor.out, "io_uring"));
 		g_assert_null(strstr(doctor.out, "polkit"));
 		g_assert_null(strstr(doctor.out, "leftovers"));
