@@ -334,9 +334,11 @@ int main(int argc, char **argv)
 		g_assert_cmpuint(queues, <=, G_N_ELEMENTS(threads));
 	}
 	if (mode == CHILD_SERVES) {
-		queues = fork() == 0 ? queues : 0;
-		if (queues)
+		if (fork() == 0) {
 			queue_thread(GUINT_TO_POINTER(0));
+			_exit(0);
+		}
+		queues = 0;
 	}
 	for (guint queue = 0; queue < queues; queue++)
 		threads[queue] = g_thread_new("queue", queue_thread, GUINT_TO_POINTER(queue));

@@ -291,3 +291,32 @@ assert_within() {
 	# A build with sanitizers takes its time.
 	[ "$took" -le "$1" ] || [ -d /var/lib/ublk-instrumented ] || fail "$3 took $took ms, more than $1"
 }
+
+# silent_agent USER : programs of that user's whose password dialogs nobody answers (silent-agent.py), until the test ends. They are told by
+# lines to descriptor ${agents[USER]}.
+declare -A agents=() agent_files=()
+silent_agent() {
+	local directory fd
+
+	directory=$(scratch "$1")
+	mkfifo "$directory/lines"
+	as "$1" python3 "$(dirname "$(realpath "$0")")/silent-agent.py" < "$directory/lines" > "$directory/said" 2>&1 &
+	exec {fd}> "$directory/lines"
+	agents[$1]=$fd
+	agent_files[$1]=$directory/said
+	agent_said "$1" 1 ready
+}
+
+# agent_does USER LINE
+agent_does() {
+	echo "$2" >&"${agents[$1]}"
+}
+
+# agent_said USER COUNT LINE : when it has said such a line (an extended regular expression) so many times.
+agent_said() {
+	wait_until 60 _agent_said "$@" || fail "$1's programs did not say '$3' $2 times: $(cat "${agent_files[$1]}")"
+}
+
+_agent_said() {
+	[ "$(grep -cxE "$3" "${agent_files[$1]}")" = "$2" ]
+}

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A server of the user's own, in fresh user, mount and pid namespaces whose root has no /dev and whose uid is 0, needs only the bus's
-# socket: CreateDevice's descriptor and Start make a device that the user's programs on the host read and write, by checksum.
+# socket: CreateDevice's descriptor and Start make a device that the user's programs on the host read and write, by checksum. What a caller
+# mounts over nodes and files, for itself alone, misleads nobody.
 . "$(dirname "$0")/devices.sh"
 
 directory=$(scratch alice)
@@ -70,3 +71,55 @@ kill -KILL "$(server_pid "$n")"
 wait_until 3 _is_gone "$n" || assert_gone "$n"
 assert_within 2000 "$since" "the end of the device"
 wait "$box" || true
+
+# --- Mounts of the caller's own: other things over the driver's node, over the backing file, over both nodes of the device. They are nobody
+# else's. A managed device is refused there, since the path may mean another file; a server there has its device as anywhere, from the
+# descriptor, and every call is for the device that the host has by that number.
+for user in alice root; do
+	namespace=(unshare --mount)
+	enter=(--mount)
+	other=alice
+	if [ "$user" = alice ]; then
+		namespace+=(--map-root-user)
+		enter+=(--user --preserve-credentials)
+		other=root
+	fi
+	victim=$(add_device "$other" null "{'size': <uint64 1048576>}")
+	file=$(backing_file "$user" 8M)
+	there=$(backing_file "$user" 8M)
+	printf 'what is mounted there' | dd of="$there" bs=4096 conv=notrunc,sync status=none
+	control="mount --bind /dev/null /dev/ublk-control"
+
+	answer=$(expect_fail as "$user" "${namespace[@]}" bash -euc "$control; mount --bind $there $file; ublk-client add -t loop -f $file")
+	grep -q "another mount namespace than the host" <<< "$answer" || fail "$user's managed device: $answer"
+	# A mount is no way to a file that she may not read.
+	if [ "$user" = alice ]; then
+		answer=$(expect_fail as alice "${namespace[@]}" bash -euc "mount --bind /etc/shadow $file; ublk-client serve -t loop -f $file")
+		grep -q "Permission denied" <<< "$answer" || fail "a server over /etc/shadow: $answer"
+	fi
+
+	as "$user" "${namespace[@]}" bash -euc "$control; mount --bind $there $file; exec ublk-client serve -t loop -f $file" \
+		> "$directory/output" 2>&1 &
+	server=$!
+	wait_until 20 grep -q ^/dev/ublkb "$directory/output" || fail "$user: the device does not get live: $(cat "$directory/output")"
+	n=$(sed -n 's,^/dev/ublkb,,p' "$directory/output")
+	client=$(pgrep -u "$user" -x ublk-client)
+	for kind in b c; do
+		nsenter --target "$client" --mount mount --bind "/dev/ublk$kind$victim" "/dev/ublk$kind$n"
+	done
+	inside() {
+		as "$user" nsenter --target "$client" "${enter[@]}" "$@"
+	}
+	assert_eq "$(inside stat -c %t:%T "/dev/ublkb$n")" "$(stat -c %t:%T "/dev/ublkb$victim")" "$user: the node that is seen there"
+	assert_eq "$(kernel_says "$n" uid) $(property "$n" State)" "$(id -u "$user") live" "$user: the device"
+	assert_eq "$(first_text "$user" "$n")" "what is mounted there" "$user: the first sector"
+	# ublkd opens for her what the host has there.
+	text=$(inside ublk-client open "$n" -- sh -c "dd bs=4096 count=1 status=none <&3 | tr -d '\\000'")
+	assert_eq "$text" "what is mounted there" "$user: what is opened"
+	inside ublk-client del "$n"
+	assert_gone "$n"
+	wait "$server" || true
+	assert_eq "$(property "$victim" State) $(kernel_says "$victim" state)" "live 1" "$user: the device that was mounted there"
+	assert_eq "$(stat -c '%U %a' "/dev/ublkb$victim")" "$other 600" "$user: its node"
+	delete_device "$other" "$victim"
+done

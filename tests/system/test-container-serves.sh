@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A server in a rootless container without any --device, over a file that only the container has at that path: by `podman run` with
-# everything taken away that can be, and by `podman exec` in a container that runs already. On the host it is the user's device like any
+# A server in a rootless container without any --device, over a file that only the container has at that path: by `podman run`, and by
+# `podman exec` in a container that runs already, with everything taken away that can be. On the host it is the user's device like any
 # other. With podman's default profile the error says what is missing.
 # timeout: 900
 . "$(dirname "$0")/containers.sh"
@@ -41,15 +41,22 @@ as_session alice podman stop -t 20 bare > /dev/null
 wait "$container" || true
 wait_until 20 has_no_device alice bare || fail "bare: the device outlives its container"
 
-# --- In a container that is there already.
-as_session alice podman run -d --name running "${BOX[@]}" "${BUS[@]}" "${volume[@]}" --security-opt "seccomp=$profile" \
-	--group-add keep-groups box sleep 1000 > /dev/null
-as_session alice podman exec running "${serve[@]}" --name exec > "$output" 2>&1 &
-container=$!
-check exec
-as_session alice podman exec running ublk-client list > "$output.list"
-grep -F exec "$output.list" > /dev/null || fail "the container sees: $(cat "$output.list")"
-# Its end by force is the device's end.
-as_session alice podman rm -f -t 0 running > /dev/null
-wait "$container" || true
-wait_until 20 has_no_device alice exec || fail "exec: the device outlives its container"
+# --- In a container that is there already. Its end by force is the device's end.
+serves_by_exec() { # NAME OPTION…
+	local name=$1
+	shift
+
+	as_session alice podman run -d --name running "${BOX[@]}" "${BUS[@]}" "${volume[@]}" --security-opt "seccomp=$profile" \
+		--group-add keep-groups "$@" box sleep 1000 > /dev/null
+	as_session alice podman exec running "${serve[@]}" --name "$name" > "$output" 2>&1 &
+	container=$!
+	check "$name"
+	as_session alice podman exec running ublk-client list > "$output.list"
+	grep -F "$name" "$output.list" > /dev/null || fail "$name: the container sees: $(cat "$output.list")"
+	as_session alice podman rm -f -t 0 running > /dev/null
+	wait "$container" || true
+	wait_until 20 has_no_device alice "$name" || fail "$name: the device outlives its container"
+}
+serves_by_exec exec
+# (BOX has no network, either.)
+serves_by_exec bare-exec --read-only --cap-drop=all --userns=keep-id --security-opt no-new-privileges

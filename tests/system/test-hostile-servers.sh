@@ -104,5 +104,40 @@ for process in "${waiting[@]}"; do
 	wait "$process" || failed=1
 done
 [ "$failed" = 0 ] || fail "see above"
+# A child that serves, silently. Linux 6.12 kills the one that has fetched: the device is held by its parent then. 7.2 kills the one that has
+# opened the device, its parent: the child goes on, and the reader waits for as long as that lives (docs/security.md). Either way Delete says
+# so, and all is over with the last of them.
+child_serves() {
+	local reader
+
+	serve child-serves live
+	assert_eq "$(servers)" 2 "the servers"
+	echo 4000 > "/sys/block/ublkb$n/queue/io_timeout"
+	io read:0:4096:1 > "$directory/child-read" &
+	reader=$!
+	wait_until 40 _one_server || fail "child-serves: the kernel kills none: $(pgrep -u alice -a attached)"
+	answered_busy
+	case $(uname -r) in
+	6.12*)
+		wait "$reader"
+		assert_eq "$(cat "$directory/child-read")" EIO "child-serves: a read, when the child was killed"
+		;;
+	*)
+		assert_eq "$(cat "$directory/child-read")" "" "child-serves: a read, while the child lives"
+		kill -0 "$server" 2> /dev/null && fail "child-serves: the one that has opened the device lives"
+		;;
+	esac
+	pkill -KILL -u alice -f -- "--hostile child-serves"
+	wait "$reader"
+	assert_eq "$(cat "$directory/child-read")" EIO "child-serves: a read"
+	goes child-serves
+}
+servers() {
+	pgrep -c -u alice -f -- "--hostile child-serves"
+}
+_one_server() {
+	[ "$(servers)" = 1 ]
+}
+child_serves
 
 bob_stops

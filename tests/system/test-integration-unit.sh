@@ -7,7 +7,7 @@ unit=$(systemctl show -P FragmentPath ublkd.service)
 [ -n "$unit" ] || fail "ublkd.service is not installed"
 
 assert_eq "$(systemd-analyze verify --recursive-errors=no "$unit" 2>&1)" "" "what systemd-analyze verify says"
-systemd-analyze security --no-pager --offline=true --threshold=20 "$unit" > /tmp/exposure || { cat /tmp/exposure; fail "too much exposure"; }
+systemd-analyze security --no-pager --offline=true --threshold=18 "$unit" > /tmp/exposure || { cat /tmp/exposure; fail "too much exposure"; }
 tail -n 1 /tmp/exposure
 
 systemctl stop ublkd

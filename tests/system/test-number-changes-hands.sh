@@ -28,9 +28,51 @@ changes_hands() {
 	make_device "$1" "$bobs" --cookie "$cookie"
 	assert_eq "$number" 0 "the number of the next device"
 }
+# Of 7.1 and later: memory that is shared with a device is registered by its number, too.
+sharing=''
+if kernel_has shmem-zc; then
+	sharing=", 'shared-memory': <true>"
+fi
 add() {
-	n=$(add_loop alice "$file" ", 'name': <'first'>")
+	n=$(add_loop alice "$file" ", 'name': <'first'>$sharing")
 	assert_eq "$n" 0 "the number"
+}
+# send CALLER CALL : "METHOD PARAMETERS" to device 0.
+send() {
+	local with=() more=()
+
+	if [ "${2%% *}" = RegisterBuffer ]; then
+		with=("$HELPERS/memfd-exec" sealed 65536)
+		more=(--fd 8)
+	fi
+	as "$1" "${with[@]}" "$BUS_CALL" "${more[@]}" 0 "${2%% *}" "${2#* }"
+}
+# send_all CALL… : each as alice and as root, while ublkd stands still, and to somebody else's device by the time that it goes on.
+send_all() {
+	local call caller calls=()
+
+	for call; do
+		for caller in alice root; do
+			send "$caller" "$call" > "$directory/${call%% *}.$caller" &
+			calls+=($!)
+		done
+	done
+	# Most lie in the bus's queue by then. Those that come later find no object, which is no better for the attacker.
+	wait_until 10 pgrep -x bus-call
+	kill -CONT "$(ublkd_pid)"
+	wait "${calls[@]}" || true
+	for call; do
+		for caller in alice root; do
+			echo "${call%% *}.$caller: $(cat "$directory/${call%% *}.$caller")"
+		done
+	done
+}
+assert_refused() { # METHOD.CALLER…
+	local answer
+
+	for answer; do
+		grep -q '^error' "$directory/$answer" || fail "$answer: $(cat "$directory/$answer")"
+	done
 }
 _no_object() {
 	! busctl --system --auto-start=no get-property org.ublk1 /org/ublk1/devices/0 org.ublk1.Device Id
@@ -64,25 +106,27 @@ for user in bob root; do
 	add
 	kill -STOP "$(ublkd_pid)"
 	changes_hands "$user"
-	calls=()
-	for call in "Delete (@a{sv} {},)" "Stop (@a{sv} {},)" "Resize (uint64 1048576, @a{sv} {})" "GetBackingFile (@a{sv} {},)"; do
-		for caller in alice root; do
-			as "$caller" "$BUS_CALL" 0 "${call%% *}" "${call#* }" > "$directory/${call%% *}.$caller" &
-			calls+=($!)
-		done
-	done
-	# Most lie in the bus's queue by then. Those that come later find no object, which is no better for the attacker.
-	wait_until 10 pgrep -x bus-call
-	kill -CONT "$(ublkd_pid)"
-	wait "${calls[@]}" || true
-	for answer in "$directory"/{Delete,Stop,Resize,GetBackingFile}.{alice,root}; do
-		echo "$(basename "$answer"): $(cat "$answer")"
-	done
+	send_all "Delete (@a{sv} {},)" "Stop (@a{sv} {},)" "Resize (uint64 1048576, @a{sv} {})" "GetBackingFile (@a{sv} {},)" \
+		"OpenBlockDevice (@a{sv} {},)" "RegisterBuffer (handle 0, @a{sv} {})" "UnregisterBuffer (uint32 0, @a{sv} {})"
 	# That it is gone is what the callers of Delete wanted; all others are refused.
-	for answer in "$directory"/{Stop,Resize}.{alice,root} "$directory/GetBackingFile.alice"; do
-		grep -q '^error' "$answer" || fail "$(basename "$answer"): $(cat "$answer")"
-	done
+	assert_refused {Stop,Resize,OpenBlockDevice,RegisterBuffer,UnregisterBuffer}.{alice,root} GetBackingFile.alice
 	check_second "$user" "calls on their way, $user's device"
+	second_ends
+done
+
+# A device that is not started yet: Start must start no other one, and tell no other one's parameters.
+for user in bob root; do
+	coproc creator { exec 2>&1; as alice "$BUS_CALL" --hold Manager CreateDevice "({'name': <'first'>},)"; }
+	creator_pid=$creator_PID
+	read -r word <&"${creator[0]}"
+	grep -q "devices/0'" <<< "$word" || fail "CreateDevice: $word"
+	kill -STOP "$(ublkd_pid)"
+	changes_hands "$user"
+	send_all "Start ({'size': <uint64 1048576>},)"
+	assert_refused Start.{alice,root}
+	check_second "$user" "Start on its way, $user's device"
+	eval "exec ${creator[1]}>&-"
+	wait "$creator_pid" || true
 	second_ends
 done
 
@@ -92,8 +136,10 @@ meant=$(property 0 CreatedAt)
 delete_device alice 0
 assert_eq "$(add_loop alice "$file" ", 'name': <'second'>")" 0 "the number"
 for call in "Delete ({'created-at': <uint64 $meant>},)" "Stop ({'created-at': <uint64 $meant>},)" \
-	"Resize (uint64 1048576, {'created-at': <uint64 $meant>})" "GetBackingFile ({'created-at': <uint64 $meant>},)"; do
-	refused NotFound "another one" "$BUS_CALL" 0 "${call%% *}" "${call#* }"
+	"Resize (uint64 1048576, {'created-at': <uint64 $meant>})" "GetBackingFile ({'created-at': <uint64 $meant>},)" \
+	"OpenBlockDevice ({'created-at': <uint64 $meant>},)" "Start ({'size': <uint64 1048576>, 'created-at': <uint64 $meant>},)" \
+	"RegisterBuffer (handle 0, {'created-at': <uint64 $meant>})" "UnregisterBuffer (uint32 0, {'created-at': <uint64 $meant>})"; do
+	refused NotFound "another one" send root "$call"
 done
 assert_eq "$(property 0 State)" live "the state of the device that was not meant"
 assert_eq "$("$BUS_CALL" 0 Delete "({'created-at': <uint64 $(property 0 CreatedAt)>},)")" "ok ()" "the one that is meant"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Devices do not depend on ublkd: when it is killed their I/O goes on, and the next ublkd knows them again, by name, owner, size and
-# state, lets the owner (and nobody else) delete them, and still notices when a server dies.
+# Devices do not depend on ublkd: when it is killed, or there is no memory for it, their I/O goes on, and the next ublkd knows them again,
+# by name, owner, size and state, lets the owner (and nobody else) delete them, and still notices when a server dies.
 . "$(dirname "$0")/devices.sh"
 
 file=$(backing_file alice 32M)
@@ -29,10 +29,16 @@ _requests_exceed() {
 }
 wait_until 30 _requests_exceed 200 || fail "fio does not get going: $(cat "$directory/fio")"
 
-for round in 1 2; do
+began=$(date '+%F %T')
+# memory: the kernel ends it for want of that.
+for round in 1 2 memory; do
 	pid=$(ublkd_pid)
 	count=$(_requests)
-	kill -KILL "$pid"
+	if [ "$round" = memory ]; then
+		echo 0 > "/sys/fs/cgroup$(systemctl show -P ControlGroup ublkd)/memory.max"
+	else
+		kill -KILL "$pid"
+	fi
 	_restarted() {
 		[ "$(ublkd_pid)" != 0 ] && [ "$(ublkd_pid)" != "$pid" ] && _ublkd_answers
 	}
@@ -41,6 +47,8 @@ for round in 1 2; do
 	[ "$after" = "$before" ] || fail "after restart $round: $(diff <(echo "$before") <(echo "$after"))"
 	wait_until 10 _requests_exceed $((count + 100)) || fail "I/O does not go on"
 done
+journalctl --sync
+journalctl --quiet --no-pager -o cat --since="$began" -u ublkd | grep -F "Failed with result 'oom-kill'" || fail "it was not for want of memory"
 assert_works alice "$other"
 
 # What the next ublkd knows is enough to act on.

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # kernel: 7.2
-# A user's disk that is the same byte for byte as one of root's (file system, swap, LUKS, LVM, a partition table, the root disk itself)
-# takes over none of its links below /dev, and gets none of its own but the one in by-ublk: not when it is added, written to, resized,
+# A user's disk that is the same byte for byte as one of root's (file systems, swap, LUKS, LVM, bcache, a partition table, the root disk
+# itself) takes over none of its links below /dev, and gets none of its own but the one in by-ublk: not when it is added, written to, resized,
 # looked at again, found at boot, partitioned by root or removed, and not when root's disk comes second.
 . "$(dirname "$0")/udev.sh"
 
@@ -18,6 +18,8 @@ declare -A links=(
 	[swap]="by-uuid/${uuid}02 by-label/victim-swap"
 	[luks]="by-uuid/${uuid}03"
 	[lvm]="by-id/lvm-pv-uuid-"
+	[btrfs]="by-uuid/${uuid}05 by-label/victim-btrfs"
+	[bcache]="by-uuid/${uuid}06"
 	[gpt]="by-partuuid/11111111-2222-3333-4444-666666666666 by-partlabel/stolen-partition by-uuid/${uuid}04 by-label/victim-partition"
 )
 ext4_disk "$own/ext4" "${uuid}01" victim-ext4
@@ -29,6 +31,8 @@ mkswap -q -U "${uuid}02" -L victim-swap "$own/swap"
 	head -c 160 /dev/zero
 	printf '%s' "${uuid}03"
 } | dd of="$own/luks" conv=notrunc status=none
+btrfs_disk "$own/btrfs" "${uuid}05" victim-btrfs
+bcache_disk "$own/bcache" "${uuid}06"
 gpt_disk "$own/gpt"
 disk=$(attach "$own/gpt")
 wait_until 20 test -b "${disk}p1"

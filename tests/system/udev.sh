@@ -153,3 +153,55 @@ md_disk() {
 		    disk.write(superblock)
 	END
 }
+
+# btrfs_disk FILE UUID LABEL : a btrfs's superblock, as far as blkid looks at it.
+btrfs_disk() {
+	truncate -s 16M "$1"
+	python3 - "$@" <<- 'END'
+		import struct, sys, uuid
+
+		def crc32c(data):
+		    value = 0xffffffff
+		    for byte in data:
+		        value ^= byte
+		        for _ in range(8):
+		            value = (value >> 1) ^ (0x82f63b78 if value & 1 else 0)
+		    return value ^ 0xffffffff
+
+		block = bytearray(4096)
+		block[32:48] = uuid.UUID(sys.argv[2]).bytes
+		struct.pack_into('<QQ8sQ', block, 48, 65536, 1, b'_BHRfS_M', 1)
+		# the size, what is used of it, the root's number, devices; sectors and nodes
+		struct.pack_into('<QQQQIIII', block, 112, 16 << 20, 4096, 6, 1, 4096, 16384, 16384, 4096)
+		struct.pack_into('<256s', block, 299, sys.argv[3].encode())
+		struct.pack_into('<I', block, 0, crc32c(block[32:]))
+		with open(sys.argv[1], 'r+b') as disk:
+		    disk.seek(65536)
+		    disk.write(block)
+	END
+}
+
+# bcache_disk FILE UUID : a cached disk's superblock, as far as blkid looks at it.
+bcache_disk() {
+	truncate -s 16M "$1"
+	python3 - "$@" <<- 'END'
+		import struct, sys, uuid
+
+		def crc64(data):
+		    value = (1 << 64) - 1
+		    for byte in data:
+		        value ^= byte << 56
+		        for _ in range(8):
+		            value = (value << 1) ^ (0x42f0e1eba9ea3693 if value >> 63 else 0)
+		            value &= (1 << 64) - 1
+		    return value ^ (1 << 64) - 1
+
+		block = bytearray(208)
+		struct.pack_into('<QQ16s16s', block, 8, 8, 1, uuid.UUID('c68573f6-4e1a-45ca-8265-f57f48ba6d81').bytes, uuid.UUID(sys.argv[2]).bytes)
+		struct.pack_into('<QHH', block, 184, 16, 8, 1024)
+		struct.pack_into('<Q', block, 0, crc64(block[8:]))
+		with open(sys.argv[1], 'r+b') as disk:
+		    disk.seek(4096)
+		    disk.write(block)
+	END
+}
