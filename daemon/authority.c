@@ -29,8 +29,8 @@ typedef struct {
 	gulong handler;
 	GCancellable *call; /* of the call under way */
 	guint deadline;
-	gboolean late; /* the deadline has passed */
-	guint watch;   /* while a dialog is open: the caller's leaving */
+	gboolean asked, late; /* it was put to polkit; its deadline has passed */
+	guint watch;          /* while a dialog is open: the caller's leaving */
 	AuthorityDone done;
 	gpointer user_data;
 	char *id; /* by which the question can be taken back */
@@ -41,6 +41,8 @@ typedef struct {
  * caller's by leaving the bus, unless somebody else needs its place.
  */
 #define ANSWER_MS 20000
+/* And how long a question waits for others of the same user, before it is put to polkit at all. */
+#define QUEUE_MS 30000
 
 /*
  * How many questions of one user polkit has at once. It answers one after the other, and the bus
@@ -154,10 +156,14 @@ static gboolean find_place(const Check *check)
 static void end_unasked(Check *check, const GError *error)
 {
 	g_autofree char *reason =
-		check->late ? g_strdup_printf("polkit has not answered in %d seconds; nobody but "
-					      "root is allowed anything without it",
-					      ANSWER_MS / 1000)
-			    : g_strdup_printf("polkit cannot be asked: %s", error->message);
+		!check->late ? g_strdup_printf("polkit cannot be asked: %s", error->message)
+		: check->asked
+			? g_strdup_printf("polkit has not answered in %d seconds; nobody but "
+					  "root is allowed anything without it",
+					  ANSWER_MS / 1000)
+			: g_strdup_printf("polkit has not answered other questions of user "
+					  "%u in %d seconds, which come first",
+					  check->uid, QUEUE_MS / 1000);
 
 	check_end(check, AUTHORITY_NO, reason);
 }
@@ -264,13 +270,6 @@ static void on_checked(GObject *source, GAsyncResult *result, gpointer user_data
 	check_end(check, AUTHORITY_CHALLENGE, reason);
 }
 
-static void check_begin(Check *check)
-{
-	check->asking = TRUE;
-	asking = g_list_prepend(asking, check);
-	check_ask(check);
-}
-
 static gboolean on_late(gpointer user_data)
 {
 	Check *check = user_data;
@@ -282,6 +281,15 @@ static gboolean on_late(gpointer user_data)
 	else
 		g_cancellable_cancel(check->call);
 	return G_SOURCE_REMOVE;
+}
+
+static void check_begin(Check *check)
+{
+	check->asking = check->asked = TRUE;
+	asking = g_list_prepend(asking, check);
+	g_clear_handle_id(&check->deadline, g_source_remove);
+	check->deadline = g_timeout_add(ANSWER_MS, on_late, check);
+	check_ask(check);
 }
 
 static void on_cancelled(GCancellable *cancellable, gpointer user_data)
@@ -296,11 +304,12 @@ static void on_cancelled(GCancellable *cancellable, gpointer user_data)
 static void begin(Check *check)
 {
 	check->call = g_cancellable_new();
-	check->deadline = g_timeout_add(ANSWER_MS, on_late, check);
-	if (may_ask(check))
+	if (may_ask(check)) {
 		check_begin(check);
-	else
-		g_queue_push_tail(&queued, check);
+		return;
+	}
+	check->deadline = g_timeout_add(QUEUE_MS, on_late, check);
+	g_queue_push_tail(&queued, check);
 }
 
 static gboolean on_root(gpointer user_data)
