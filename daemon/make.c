@@ -18,6 +18,7 @@
 #include "kernel/ublk-node.h"
 #include "quota.h"
 #include "report.h"
+#include "slots.h"
 #include "teardown.h"
 #include "udev.h"
 #include "units.h"
@@ -26,6 +27,8 @@ typedef struct {
 	Job job;
 	Request *request;
 	Device *device;
+	Slot *slot;                /* while it is made, or NULL */
+	gulong hurry;              /* handler, while it waits for that */
 	struct ublk_limits limits; /* what the device is to be */
 	struct ublk_params params;
 	pid_t server_pid;
@@ -66,6 +69,32 @@ static gboolean command(Make *make, guint32 op, void *buf, gsize len, guint64 da
 		return TRUE;
 	job_fail(&make->job, error);
 	return FALSE;
+}
+
+/* ---- its turn among the user's other devices ---- */
+
+static void on_slot(gpointer user_data)
+{
+	Make *make = user_data;
+
+	g_signal_handler_disconnect(make->job.cancellable, make->hurry);
+	job_next(&make->job);
+}
+
+static void on_given_up(GCancellable *cancellable, gpointer user_data)
+{
+	Make *make = user_data;
+
+	slot_hurry(make->slot);
+}
+
+static void step_wait_slot(Job *job)
+{
+	Make *make = make_of(job);
+
+	make->slot = slot_wait(make->device->uid, on_slot, make);
+	make->hurry =
+		g_signal_connect(job->cancellable, "cancelled", G_CALLBACK(on_given_up), make);
 }
 
 /* ---- the caller's credentials, for this device's whole life ---- */
@@ -477,13 +506,24 @@ static void step_start_device(Job *job)
 /* ---- the flows ---- */
 
 static const JobStep add_steps[] = {
-	step_take_credentials, step_add_device,   step_wait_char_node,  step_ask_affinity,
-	step_start_server,     step_wait_report,  step_bind_server,     step_authorize_size,
-	step_set_params,       step_start_device, step_wait_block_node, NULL,
+	step_wait_slot,
+	step_take_credentials,
+	step_add_device,
+	step_wait_char_node,
+	step_ask_affinity,
+	step_start_server,
+	step_wait_report,
+	step_bind_server,
+	step_authorize_size,
+	step_set_params,
+	step_start_device,
+	step_wait_block_node,
+	NULL,
 };
 
 static const JobStep create_steps[] = {
-	step_take_credentials, step_add_device, step_wait_char_node, step_ask_affinity, NULL,
+	step_wait_slot,      step_take_credentials, step_add_device,
+	step_wait_char_node, step_ask_affinity,     NULL,
 };
 
 static const JobStep start_steps[] = {
@@ -511,6 +551,7 @@ static void make_free(Make *make)
 {
 	descriptor_close_later(make->report_fd, make->device->uid);
 	descriptor_close_later(make->channel, make->device->uid);
+	slot_free(make->slot);
 	job_clear(&make->job);
 	device_unref(make->device);
 	g_free(make);
