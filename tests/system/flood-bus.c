@@ -7,12 +7,15 @@
  *   The same, and no answer is wanted.
  * flood-bus reconnect
  *   Connections that make a device and leave before the answer.
+ * flood-bus devices [DEVICES]
+ *   So many devices, which must be all that the user may have; then each is deleted and made anew,
+ *   again and again.
  * flood-bus prompts [CONNECTIONS]
  *   A device that takes a password on each, asked for again when it is refused, with an agent that
  *   never asks anybody for it.
  *
- * Until standard input ends, or a signal comes. Prints "ready" when it has begun, and at the end
- * how many calls were sent, answered and refused.
+ * Until standard input ends, or a signal comes. Prints "ready" when it has begun (devices: when it
+ * has them all), and at the end how many calls were sent, answered and refused.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -156,6 +159,122 @@ static gboolean reconnect(gpointer user_data)
 	return G_SOURCE_CONTINUE;
 }
 
+/* ---- devices, up to the limit ---- */
+
+static GDBusConnection *devices_bus;
+/* How many are to be there, how many were ever made; and how many chains of calls go on. */
+static guint wanted, made, makers;
+static gboolean is_full, ending;
+
+static void begin(void)
+{
+	puts("ready");
+	fflush(stdout);
+}
+
+static GVariant *finish_call(GObject *source, GAsyncResult *result, GError **error)
+{
+	GVariant *reply = g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, error);
+
+	answered++;
+	refused += !reply;
+	return reply;
+}
+
+static void add_device(GAsyncReadyCallback done)
+{
+	GVariantDict options;
+
+	g_variant_dict_init(&options, NULL);
+	g_variant_dict_insert(&options, "size", "t", G_GUINT64_CONSTANT(1048576));
+	sent++;
+	g_dbus_connection_call(
+		devices_bus, SERVICE, "/org/ublk1/Manager", "org.ublk1.Manager", "AddDevice",
+		g_variant_new("(s@a{sv})", "null", g_variant_dict_end(&options)),
+		G_VARIANT_TYPE("(o)"), G_DBUS_CALL_FLAGS_NONE, G_MAXINT, NULL, done, NULL);
+}
+
+static void on_device_made(GObject *source, GAsyncResult *result, gpointer unused);
+
+/* Between two devices: the one is gone, the other one not there yet. */
+static void make_another(void)
+{
+	if (!ending)
+		add_device(on_device_made);
+	else if (--makers == 0)
+		g_main_loop_quit(loop);
+}
+
+static void delete_device(char *path);
+
+static void on_device_deleted(GObject *source, GAsyncResult *result, gpointer user_data)
+{
+	g_autofree char *path = user_data;
+	g_autoptr(GVariant) reply = finish_call(source, result, NULL);
+
+	if (reply)
+		make_another();
+	else
+		delete_device(g_steal_pointer(&path));
+}
+
+static void delete_device(char *path)
+{
+	sent++;
+	g_dbus_connection_call(devices_bus, SERVICE, path, "org.ublk1.Device", "Delete",
+			       g_variant_new("(a{sv})", NULL), NULL, G_DBUS_CALL_FLAGS_NONE,
+			       G_MAXINT, NULL, on_device_deleted, path);
+}
+
+static GPtrArray *first_devices;
+
+static void on_one_too_many(GObject *source, GAsyncResult *result, gpointer unused)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GVariant) reply = finish_call(source, result, &error);
+
+	if (reply)
+		die("%u devices are not all that this user may have", wanted);
+	is_full = TRUE;
+	begin();
+	for (guint i = 0; i < first_devices->len; i++)
+		delete_device(g_ptr_array_index(first_devices, i));
+	makers = wanted;
+}
+
+static void on_device_made(GObject *source, GAsyncResult *result, gpointer unused)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GVariant) reply = finish_call(source, result, &error);
+	char *path;
+
+	if (!reply) {
+		if (!is_full)
+			die("AddDevice: %s", error->message);
+		/* too many in a minute, or at once: all the better */
+		make_another();
+		return;
+	}
+	g_variant_get(reply, "(o)", &path);
+	made++;
+	if (is_full) {
+		delete_device(path);
+		return;
+	}
+	g_ptr_array_add(first_devices, path);
+	add_device(made < wanted ? on_device_made : on_one_too_many);
+}
+
+/* First one after the other, then all at once. */
+static void hold_devices(guint devices)
+{
+	devices_bus = connect_anew();
+	first_devices = g_ptr_array_new();
+	wanted = devices;
+	makers = 1;
+	add_device(on_device_made);
+}
+
 /* ---- dialogs that nobody answers ---- */
 
 static GDBusMessage *on_agent_message(GDBusConnection *bus, GDBusMessage *message,
@@ -224,9 +343,13 @@ static gboolean on_end(gint fd, GIOCondition condition, gpointer unused)
 {
 	char buf[64];
 
-	if (read(fd, buf, sizeof(buf)) <= 0)
+	if (read(fd, buf, sizeof(buf)) > 0)
+		return G_SOURCE_CONTINUE;
+	/* its devices do not go with their maker */
+	ending = TRUE;
+	if (makers == 0)
 		g_main_loop_quit(loop);
-	return G_SOURCE_CONTINUE;
+	return G_SOURCE_REMOVE;
 }
 
 static gboolean on_signal(gpointer unused)
@@ -247,6 +370,10 @@ int main(int argc, char **argv)
 	flooders = g_new0(Flooder, MAX(connections, 1));
 	if (strcmp(what, "prompts") == 0)
 		register_agent();
+	if (strcmp(what, "devices") == 0) {
+		hold_devices((guint)connections);
+		connections = 0;
+	}
 	for (int i = 0; i < connections && strcmp(what, "reconnect") != 0; i++) {
 		flooders[i].bus = connect_anew();
 		if (strcmp(what, "calls") == 0)
@@ -256,14 +383,14 @@ int main(int argc, char **argv)
 		else if (strcmp(what, "prompts") == 0)
 			ask(&flooders[i]);
 		else
-			die("usage: flood-bus calls|silent|reconnect|prompts [CONNECTIONS]");
+			die("usage: flood-bus calls|silent|reconnect|devices|prompts [N]");
 	}
 	if (strcmp(what, "reconnect") == 0)
 		g_idle_add(reconnect, NULL);
-	puts("ready");
-	fflush(stdout);
+	if (makers == 0)
+		begin();
 	g_main_loop_run(loop);
-	printf("%s: %u calls, %u answered, %u of them refused, %u dialogs\n", what, sent, answered,
-	       refused, (guint)g_atomic_int_get((gint *)&prompted));
+	printf("%s: %u calls, %u answered, %u of them refused, %u dialogs, %u devices\n", what,
+	       sent, answered, refused, (guint)g_atomic_int_get((gint *)&prompted), made);
 	return 0;
 }
