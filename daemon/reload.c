@@ -22,11 +22,17 @@ static Settings *in_force;
 static guint retry;                /* source */
 static gboolean running, retrying; /* a reading; one of on_retry()'s */
 static GPtrArray *known;           /* of char *: what was wrong at the last reading */
+static GPtrArray *at_start;        /* and at the first one */
 /*
  * Who is told when the present reading is over, and who came too late for it: the file may have
  * been read before it was changed.
  */
 static GArray *waiting, *next; /* of Waiter */
+
+static gboolean has(GPtrArray *problems, const char *problem)
+{
+	return g_ptr_array_find_with_equal_func(problems, problem, g_str_equal, NULL);
+}
 
 /* With `only_new` not what the last reading has brought already. */
 static void tell(GPtrArray *problems, gboolean only_new)
@@ -34,8 +40,7 @@ static void tell(GPtrArray *problems, gboolean only_new)
 	for (guint i = 0; i < problems->len; i++) {
 		const char *problem = g_ptr_array_index(problems, i);
 
-		if (!only_new ||
-		    !g_ptr_array_find_with_equal_func(known, problem, g_str_equal, NULL))
+		if (!only_new || !has(known, problem))
 			journal_tell(JOURNAL_MISTAKE, &(JournalAbout){ 0 }, "%s", problem);
 	}
 	g_clear_pointer(&known, g_ptr_array_unref);
@@ -76,6 +81,7 @@ void reload_init(const char *path, Settings *settings)
 	next = g_array_new(FALSE, FALSE, sizeof(Waiter));
 	settings_load(path, settings, problems);
 	tell(problems, FALSE);
+	at_start = g_ptr_array_ref(problems);
 	warn_of(problems);
 	if (settings->unsure)
 		retry = g_timeout_add_seconds(RETRY_SECONDS, on_retry, NULL);
@@ -103,13 +109,28 @@ static void run(GTask *task, gpointer source, gpointer user_data, GCancellable *
 	g_task_return_pointer(task, reading, (GDestroyNotify)reading_free);
 }
 
+/*
+ * One that was asked for, if nothing is wrong. A retry, if the user database has told, and nothing
+ * is wrong that was not at the start: then the file is another one, which nobody has asked for yet,
+ * or could not be read, or the database is not quite there.
+ */
+static gboolean may_take(const Reading *reading)
+{
+	if (!retrying)
+		return reading->problems->len == 0;
+	for (guint i = 0; i < reading->problems->len; i++)
+		if (!has(at_start, g_ptr_array_index(reading->problems, i)))
+			return FALSE;
+	return !reading->settings.unsure;
+}
+
 static GError *take(Reading *reading)
 {
 	GPtrArray *problems = reading->problems;
 	Settings before = *in_force;
 
 	tell(problems, retrying);
-	if (retrying ? reading->settings.unsure : problems->len > 0)
+	if (!may_take(reading))
 		return g_error_new(UBLK_ERROR, UBLK_ERROR_INVALID_ARGUMENT,
 				   "%s%s; the settings stay as they were",
 				   (const char *)g_ptr_array_index(problems, 0),

@@ -81,6 +81,13 @@ static void asks_until_it_is_told(void)
 		g_main_context_iteration(NULL, TRUE);
 	g_assert_cmpuint(told, ==, 0);
 	g_atomic_int_set(&database_fails, FALSE);
+	/* nobody has asked for another file, least of all one with a mistake of its own */
+	write_settings(path, MISTAKE "=1\ndevices-per-user=2x\n");
+	before = g_atomic_int_get(&asked);
+	while (g_atomic_int_get(&asked) < (int)before + 4)
+		g_main_context_iteration(NULL, TRUE);
+	g_assert_cmpuint(told, ==, 0);
+	write_settings(path, MISTAKE "=1\n");
 	/* a mistake that the start has left out is not in the way, nor is it told again */
 	while (!told && g_get_monotonic_time() < end)
 		g_main_context_iteration(NULL, TRUE);
