@@ -30,6 +30,9 @@ struct new_file {
 	int fd;
 };
 
+#define LOCK_TRIES    20
+#define LOCK_PAUSE_US (50 * 1000)
+
 /* What on_fatal_signal() removes, or NULL. */
 static NewFile *volatile pending;
 
@@ -268,27 +271,43 @@ void new_file_keep(NewFile *file)
 	file->fd = -1;
 }
 
+/* A server that was just ended may have it for a moment, until its io_uring is cleaned up. */
+static gboolean lock_soon(const NewFile *file)
+{
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		if (lock(file))
+			return TRUE;
+		g_usleep(LOCK_PAUSE_US);
+	}
+	return FALSE;
+}
+
+/* Why it stays, or NULL: it is gone, or not there any more. */
+static const char *try_remove(const NewFile *file)
+{
+	if (file->fd < 0 || !is_in_place(file))
+		return NULL;
+	if (!lock_soon(file))
+		return "a device may have it";
+	return is_in_place(file) && unlinkat(file->folder, file->name, 0) < 0 ? g_strerror(errno)
+									      : NULL;
+}
+
 void new_file_remove(NewFile *file)
 {
-	if (file->fd >= 0 && is_in_place(file) && unlinkat(file->folder, file->name, 0) < 0) {
-		int saved = errno;
+	const char *why = try_remove(file);
+
+	if (why) {
 		g_autofree char *name = output_escape_text(file->path);
 
-		g_printerr("%s stays: %s\n", name, g_strerror(saved));
+		g_printerr("%s stays: %s\n", name, why);
 	}
 	new_file_keep(file);
 }
 
 void new_file_free(NewFile *file)
 {
-	if (file->fd >= 0 && !lock(file)) {
-		g_autofree char *name = output_escape_text(file->path);
-
-		g_printerr("%s stays: a device has it\n", name);
-	} else {
-		new_file_remove(file);
-	}
-	new_file_keep(file);
+	new_file_remove(file);
 	if (file->folder >= 0)
 		close(file->folder);
 	g_free(file->path);
