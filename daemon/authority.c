@@ -161,9 +161,9 @@ static void end_unasked(Check *check, const GError *error)
 			? g_strdup_printf("polkit has not answered in %d seconds; nobody but "
 					  "root is allowed anything without it",
 					  ANSWER_MS / 1000)
-			: g_strdup_printf("polkit has not answered other questions of user "
-					  "%u in %d seconds, which come first",
-					  check->uid, QUEUE_MS / 1000);
+			: g_strdup_printf("polkit has not answered the questions before this one "
+					  "in %d seconds",
+					  QUEUE_MS / 1000);
 
 	check_end(check, AUTHORITY_NO, reason);
 }
@@ -292,13 +292,25 @@ static void check_begin(Check *check)
 	check_ask(check);
 }
 
+static gboolean on_not_wanted(gpointer user_data)
+{
+	g_autoptr(GError) error =
+		g_error_new_literal(G_IO_ERROR, G_IO_ERROR_CANCELLED, "nobody wants it any more");
+
+	end_unasked(user_data, error);
+	return G_SOURCE_REMOVE;
+}
+
 static void on_cancelled(GCancellable *cancellable, gpointer user_data)
 {
 	Check *check = user_data;
 
-	/* one that is queued finds it cancelled when its turn comes */
-	if (check->call)
+	if (g_queue_remove(&queued, check)) {
+		g_clear_handle_id(&check->deadline, g_source_remove);
+		g_idle_add(on_not_wanted, check);
+	} else if (check->call) {
 		g_cancellable_cancel(check->call);
+	}
 }
 
 static void begin(Check *check)
