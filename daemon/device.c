@@ -232,6 +232,8 @@ void device_publish(Device *device, const struct ublksrv_ctrl_dev_info *info)
 void device_set_state(Device *device, const char *state)
 {
 	device->state = state;
+	if (g_str_equal(state, UBLK_STATE_LIVE))
+		device->was_live = TRUE;
 	if (device->bus)
 		ublk_bus_device_set_state(device->bus, state);
 }
@@ -398,7 +400,8 @@ static void on_unit_trouble(const char *text, gpointer user_data)
 	g_autofree char *cut = g_strndup(text, MAX_TROUBLE);
 	g_autofree char *valid = g_utf8_make_valid(cut, -1);
 
-	if (!device->bus || g_str_equal(valid, ublk_bus_device_get_server_error(device->bus)))
+	/* why it did not start is its caller's to know, and may have the file's path in it */
+	if (!device->was_live || g_str_equal(valid, ublk_bus_device_get_server_error(device->bus)))
 		return;
 	bucket_fill(&device->troubles, TROUBLES, TROUBLE_INTERVAL, g_get_monotonic_time());
 	if (device->troubles.tokens < 1)

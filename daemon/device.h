@@ -42,6 +42,7 @@ typedef struct {
 	Creds *creds;        /* the owner's */
 	gboolean as_self;    /* the node is root's: commands with ublkd's own credentials */
 	gboolean added;      /* the kernel has it */
+	gboolean was_live;   /* it is, or was */
 	gboolean beyond;     /* was allowed by create-beyond-limits */
 	gboolean prompted;   /* somebody typed a password for it */
 	Job *job;            /* what makes or starts it, or NULL */

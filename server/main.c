@@ -60,7 +60,9 @@ static void tell_error(const struct server *server, const struct server_error *e
 	server_log("%s", error->text);
 	len = report_format_error(error, text);
 	report_send(server->options.report_fd, text, len);
-	report_notify("ERRNO=%d\nSTATUS=%s", error->err, error->text);
+	/* What systemd is told everybody can read, and a path tells about its owner. */
+	report_notify("ERRNO=%d\nSTATUS=%s", error->err,
+		      server->options.report_fd < 0 ? error->text : "Cannot start");
 }
 
 static void tell_ready(const struct server *server, const struct ublk_limits *limits)
