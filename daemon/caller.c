@@ -27,6 +27,7 @@
 #include "error.h"
 #include "inbox.h"
 #include "turns.h"
+#include "unread.h"
 
 /* The kernel's own limit is 65536; nobody's right to a device hangs on that many. */
 #define MAX_GROUPS 64
@@ -325,6 +326,7 @@ static void forget(const char *sender)
 	uid_t uid;
 	GSList *fds = turns_forget(sender, &uid);
 
+	unread_forget(sender);
 	for (GSList *l = fds; l; l = l->next)
 		descriptor_close_list_later(l->data, uid);
 	g_slist_free_full(fds, g_object_unref);

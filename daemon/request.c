@@ -28,6 +28,8 @@ static GList *requests; /* all that are under way */
 static void request_free(Request *request)
 {
 	requests = g_list_remove(requests, request);
+	if (request->owes)
+		unread_release(request->caller);
 	descriptor_close_list_later(request->fds,
 				    request->caller ? request->caller->uid : DESCRIPTOR_OF_NOBODY);
 	g_clear_object(&request->fds);
@@ -43,9 +45,14 @@ static void request_free(Request *request)
 
 void request_return(Request *request, GVariant *value, GUnixFDList *fds)
 {
+	GDBusConnection *connection = g_dbus_method_invocation_get_connection(request->invocation);
+
 	g_dbus_method_invocation_return_value_with_unix_fd_list(request->invocation, value, fds);
-	if (fds)
-		unread_note(request->caller);
+	/* the invocation is gone, the connection is the one that ublkd has */
+	if (request->owes) {
+		unread_note(request->caller, connection);
+		request->owes = FALSE;
+	}
 	request_free(request);
 }
 
@@ -154,10 +161,12 @@ static void act(Request *request)
 						 "the administrator has changed the settings "
 						 "meanwhile; call again"));
 	else if ((request->method->check && !request->method->check(request, &error)) ||
-		 (request->method->gives && !unread_check(request->caller, &error)))
+		 (request->method->gives && !unread_reserve(request->caller, &error)))
 		request_fail(request, error);
-	else
+	else {
+		request->owes = request->method->gives;
 		request->method->act(request);
+	}
 }
 
 static void on_judged(int res, const void *buf, size_t len, void *user_data)

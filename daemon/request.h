@@ -42,6 +42,7 @@ struct Request {
 	char *limit;       /* which limit create-beyond-limits goes beyond, or NULL */
 	gboolean prompted; /* somebody typed a password for it */
 	/* of the gate's own */
+	gboolean owes; /* it has a place for its answer's descriptor: unread.h */
 	GVariant *dict;
 	GUnixFDList *fds;
 	GArray *groups; /* of request_get_limits(), if there are limits for groups */

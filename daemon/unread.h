@@ -13,8 +13,13 @@
 
 #include "caller.h"
 
-/* Whether the caller can be sent one more; FALSE with Busy. */
-gboolean unread_check(const Caller *caller, GError **error);
+/*
+ * A place for one more answer to that caller, before anything is done for it; FALSE with Busy. It
+ * ends in unread_release(), if there is no such answer, or in unread_note() when it is sent.
+ */
+gboolean unread_reserve(const Caller *caller, GError **error);
+void unread_release(const Caller *caller);
+void unread_note(const Caller *caller, GDBusConnection *connection);
 
-/* One was sent to it, just now. */
-void unread_note(const Caller *caller);
+/* That connection has left the bus, and what it has not read with it. */
+void unread_forget(const char *sender);

@@ -12,29 +12,36 @@ file=$(backing_file alice 4M)
 _has_request() {
 	awk '{ exit !($1 + $2 > 0) }' "/sys/block/ublkb$n/inflight"
 }
-# A read that the server has and does not answer.
+# A read of device n that its server does not answer.
 begin_read() {
-	n=$(add_loop alice "$file")
-	pid=$(server_pid "$n")
-	kill -STOP "$pid"
 	as alice dd if="/dev/ublkb$n" of=/dev/null bs=4096 count=1 iflag=direct status=none 2>/dev/null &
 	reader=$!
 	wait_until 10 _has_request || fail "the read is not under way"
 }
 
-# Stop is answered, and goes on: until it is over nothing else is done to the device that would have to wait for it.
+# Stop is answered, and goes on: until it is over nothing else is done to the device that would have to wait for it. (A server of alice's
+# own; one that the system runs would be told to end.)
+as alice "$HELPERS/attached-server" --hostile silent 1048576 > "${file%/*}/output" &
+_is_live() {
+	grep -q ^live "${file%/*}/output"
+}
+wait_until 20 _is_live || fail "a silent server's device does not get live"
+n=$(sed -n 's/^live //p' "${file%/*}/output")
 begin_read
 since=$(milliseconds)
 refused TimedOut "does not end the requests" as alice "$BUS_CALL" "$n" Stop '(@a{sv} {},)'
-assert_within 8000 "$since" "Stop with a server that is stopped"
+assert_within 8000 "$since" "Stop with a server that is silent"
 assert_eq "$(property "$n" State)" stopping "the state meanwhile"
 for call in "Stop (@a{sv} {},)" "Resize (uint64 1048576, @a{sv} {})"; do
 	refused InvalidState "is stopping" as alice "$BUS_CALL" "$n" "${call%% *}" "${call#* }"
 done
-kill -CONT "$pid"
+pkill -KILL -u alice -x attached-server
 wait_until 20 _is_gone "$n" || assert_gone "$n"
 wait "$reader" || true
 
+n=$(add_loop alice "$file")
+pid=$(server_pid "$n")
+kill -STOP "$pid"
 begin_read
 
 since=$(milliseconds)

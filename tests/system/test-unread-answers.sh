@@ -31,11 +31,13 @@ delete_device bob "$(add_device bob null "{'size': <uint64 1048576>}")"
 as bob "$BUS_CALL" Manager CreateDevice '(@a{sv} {},)' > /dev/null
 refused Busy "has not read" as alice "$BUS_CALL" Manager CreateDevice '(@a{sv} {},)'
 echo >&"$input"
-says org.ublk1.Error.Busy
 says ok
 as alice "$BUS_CALL" Manager CreateDevice '(@a{sv} {},)' > /dev/null
 echo >&"$input"
+says org.ublk1.Error.Busy
+echo >&"$input"
 wait "$id" || fail "the caller failed"
+as alice "$BUS_CALL" Manager CreateDevice '(@a{sv} {},)' > /dev/null
 wait_until 10 _nothing_left || fail "left: $(leftovers)"
 assert_eq "$(ublkd_pid)" "$pid" "ublkd's process"
 _descriptors_are_back() {
