@@ -47,7 +47,7 @@ typedef struct {
 	gboolean prompted;   /* somebody typed a password for it */
 	Job *job;            /* what makes or starts it, or NULL */
 	gboolean stop_asked; /* somebody has asked for its stop: its end will be no accident */
-	struct Stop *stop;   /* under way, or NULL */
+	struct Stop *stop;   /* under way, or NULL: nothing else holds it when the ring is closed */
 	Teardown *teardown;  /* what takes it away, or NULL */
 	Buffers *buffers;    /* its shared memory (buffers.c), or NULL */
 	pid_t server_pid;
