@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "device.h"
 
+#include "errors.h"
+
 #include <string.h>
 
 #define PROPERTIES     "org.freedesktop.DBus.Properties"
@@ -150,6 +152,17 @@ gboolean device_call(Bus *bus, const Device *device, const char *method, GError 
 	device_add_identity(device, &options);
 	return bus_call_device(bus, device->path, method, g_variant_new("(a{sv})", &options), NULL,
 			       error);
+}
+
+gboolean device_delete(Bus *bus, const Device *device, GError **error)
+{
+	g_autoptr(GError) failure = NULL;
+
+	if (device_call(bus, device, "Delete", &failure) ||
+	    errors_get_exit_code(failure) == EXIT_CODE_NOT_FOUND)
+		return TRUE;
+	g_propagate_error(error, g_steal_pointer(&failure));
+	return FALSE;
 }
 
 int device_get_descriptor(Bus *bus, const Device *device, const char *method,

@@ -73,5 +73,11 @@ int device_get_descriptor(Bus *bus, const Device *device, const char *method,
  */
 gboolean device_call(Bus *bus, const Device *device, const char *method, GError **error);
 
+/*
+ * Delete this device. TRUE also if it is gone already: somebody else was quicker, or ublkd, when it
+ * saw the server leave.
+ */
+gboolean device_delete(Bus *bus, const Device *device, GError **error);
+
 /* /dev/ublkbN of the object /org/ublk1/devices/N. */
 char *device_get_node(const char *path);

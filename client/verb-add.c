@@ -10,15 +10,15 @@
 #include <stdio.h>
 
 /* It is not what was wanted: nobody hears of it. */
-static void delete_device(Bus *bus, const char *path, GError **error)
+static void take_back(Bus *bus, const char *path, GError **error)
 {
 	g_autoptr(Device) device = NULL;
 	g_autoptr(GError) failure = NULL;
 
 	deadline_extend();
 	device = device_get(bus, path, &failure);
-	if ((device && device_call(bus, device, "Delete", &failure)) ||
-	    errors_get_exit_code(failure) == EXIT_CODE_NOT_FOUND)
+	if (device ? device_delete(bus, device, &failure) :
+		     errors_get_exit_code(failure) == EXIT_CODE_NOT_FOUND)
 		return;
 	g_dbus_error_strip_remote_error(failure);
 	g_prefix_error(error, "%s stays (%s), delete it: ", path, failure->message);
@@ -46,7 +46,7 @@ static char *make_device(Bus *bus, MakeOptions *options, GError **error)
 	}
 	g_variant_get(reply, "(o)", &path);
 	if (!make_options_settle_file(options, NULL, error)) {
-		delete_device(bus, path, error);
+		take_back(bus, path, error);
 		g_free(path);
 		return NULL;
 	}

@@ -135,22 +135,6 @@ static ServerProcess *start_server(Bus *bus, const Device *device, const MakeOpt
 	return g_steal_pointer(&process);
 }
 
-/* This one, not the next that has its number. */
-static gboolean delete_device(Bus *bus, const Device *device, GError **error)
-{
-	g_autoptr(GError) failure = NULL;
-
-	if (device_call(bus, device, "Delete", &failure))
-		return TRUE;
-	/* Somebody else, or ublkd when it saw the server leave, was quicker: that is what we
-	 * wanted. */
-	if (errors_get_exit_code(failure) == EXIT_CODE_NOT_FOUND ||
-	    g_error_matches(failure, G_DBUS_ERROR, G_DBUS_ERROR_UNKNOWN_METHOD))
-		return TRUE;
-	g_propagate_error(error, g_steal_pointer(&failure));
-	return FALSE;
-}
-
 static void handle_server_end(GPid pid, int wait_status, gpointer data)
 {
 	struct serving *serving = data;
@@ -201,7 +185,7 @@ static int serve(Bus *bus, const char *path, MakeOptions *options, int char_fd, 
 		/* What was created and is not known goes when we leave the bus. */
 		deadline_extend();
 		if (device)
-			delete_device(bus, device, NULL);
+			device_delete(bus, device, NULL);
 		return EXIT_CODE_FAILURE;
 	}
 	shown = show_device(bus, path, json, error);
@@ -210,7 +194,7 @@ static int serve(Bus *bus, const char *path, MakeOptions *options, int char_fd, 
 	if (shown)
 		wait_for_end(&serving);
 	/* When we say that all is well what was written is durable. */
-	if (delete_device(bus, device, *error ? NULL : error))
+	if (device_delete(bus, device, *error ? NULL : error))
 		server_process_wait(process, SERVER_PATIENCE_MS);
 	else
 		server_process_end(process, SERVER_PATIENCE_MS);
