@@ -5,9 +5,7 @@
 # look into it nor get a core dump of it. It says of no stage that it is missing. And it works.
 . "$(dirname "$0")/devices.sh"
 
-if [ -d /var/lib/ublk-instrumented ]; then
-	skip "a build with sanitizers, or one that counts lines, writes files to the end"
-fi
+not_instrumented "its server writes files to the end"
 
 file=$(backing_file alice 16M)
 said=${file%/*}/said
