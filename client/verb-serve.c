@@ -25,6 +25,8 @@
 struct serving {
 	GMainLoop *loop;
 	ServerProcess *process;
+	guint sources[G_N_ELEMENTS(signals_fatal)];
+	gboolean interrupted;
 };
 
 static void close_fd(int *fd)
@@ -148,24 +150,35 @@ static gboolean handle_interrupt(gpointer data)
 {
 	struct serving *serving = data;
 
+	serving->interrupted = TRUE;
 	g_main_loop_quit(serving->loop);
 	return G_SOURCE_CONTINUE;
 }
 
-/* Until a signal or the server's end. */
-static void wait_for_end(struct serving *serving)
+/* Before anybody is told that there is something to interrupt. */
+static void catch_signals(struct serving *serving)
 {
-	guint sources[G_N_ELEMENTS(signals_fatal)] = { 0 };
-	guint child = g_child_watch_add(serving->process->pid, handle_server_end, serving);
-
 	for (gsize i = 0; i < G_N_ELEMENTS(signals_fatal); i++)
 		if (!signals_is_ignored(signals_fatal[i]))
-			sources[i] = g_unix_signal_add(signals_fatal[i], handle_interrupt, serving);
-	g_main_loop_run(serving->loop);
-	/* From here on a second signal ends us at once, and the server by its parent's death. */
+			serving->sources[i] =
+				g_unix_signal_add(signals_fatal[i], handle_interrupt, serving);
+}
+
+/* From here on a second signal ends us at once, and the server by its parent's death. */
+static void release_signals(struct serving *serving)
+{
 	for (gsize i = 0; i < G_N_ELEMENTS(signals_fatal); i++)
-		if (sources[i])
-			g_source_remove(sources[i]);
+		if (serving->sources[i])
+			g_source_remove(serving->sources[i]);
+}
+
+/* Until a signal, or the server's end. */
+static void wait_for_end(struct serving *serving)
+{
+	guint child = g_child_watch_add(serving->process->pid, handle_server_end, serving);
+
+	if (!serving->interrupted)
+		g_main_loop_run(serving->loop);
 	if (!serving->process->ended)
 		g_source_remove(child);
 }
@@ -188,11 +201,13 @@ static int serve(Bus *bus, const char *path, MakeOptions *options, int char_fd, 
 			device_delete(bus, device, NULL);
 		return EXIT_CODE_FAILURE;
 	}
+	catch_signals(&serving);
 	shown = show_device(bus, path, json, error);
 	fflush(stdout);
 	deadline_clear();
 	if (shown)
 		wait_for_end(&serving);
+	release_signals(&serving);
 	/* When we say that all is well what was written is durable. */
 	if (device_delete(bus, device, *error ? NULL : error))
 		server_process_wait(process, SERVER_PATIENCE_MS);
