@@ -390,7 +390,7 @@ void mock_up(void)
 	mock.leaves = FALSE;
 	mock.exchanged = FALSE;
 	mock.file = -1;
-	mock.lists = 0;
+	g_atomic_int_set(&mock.lists, 0);
 	mock.backing = "/home/me/disk.img";
 	mock.server_pidfd = -1;
 	mock.objects = g_dbus_object_manager_server_new(UBLK_BUS_ROOT);

@@ -162,11 +162,15 @@ static void on_call(GDBusConnection *bus, const char *sender, const char *path,
 	GDBusMessage *message = g_dbus_method_invocation_get_message(invocation);
 	GUnixFDList *list = g_dbus_message_get_unix_fd_list(message);
 	struct stat status = { 0 };
+	int fd;
 
 	g_ptr_array_add(callers, g_strdup(sender));
 	descriptors = list ? (guint)g_unix_fd_list_get_length(list) : 0;
-	if (descriptors)
-		g_assert_cmpint(fstat(g_unix_fd_list_peek_fds(list, NULL)[0], &status), ==, 0);
+	if (descriptors) {
+		fd = g_unix_fd_list_get(list, 0, NULL);
+		g_assert_cmpint(fstat(fd, &status), ==, 0);
+		close(fd);
+	}
 	g_hash_table_insert(files, g_strdup(sender), GSIZE_TO_POINTER(status.st_ino));
 	g_object_unref(invocation);
 }
