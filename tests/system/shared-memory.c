@@ -100,7 +100,8 @@ static guint64 shared_requests; /* that nobody should have had to copy */
 
 static char *own_memory(gsize size)
 {
-	char *at = aligned_alloc(4096, size);
+	/* whole pages */
+	char *at = aligned_alloc(4096, (size + 4095) / 4096 * 4096);
 
 	if (!at)
 		die("out of memory");
