@@ -55,7 +55,9 @@ SANITIZERS_HOOK int __lsan_is_turned_off(void)
 const char *__tsan_default_options(void);
 SANITIZERS_HOOK const char *__tsan_default_options(void)
 {
-	return SANITIZERS_OPTIONS("exitcode=66:second_deadlock_stack=1");
+	/* A server that ends because of an error leaves its threads to the kernel; nobody waits. */
+	return SANITIZERS_OPTIONS("exitcode=66:second_deadlock_stack=1:report_thread_leaks=0:"
+				  "atexit_sleep_ms=0");
 }
 
 const char *__tsan_default_suppressions(void);
