@@ -9,6 +9,13 @@ BOX=(--network=none -v /usr:/usr:ro)
 # The host's bus.
 BUS=(-v /run/dbus/system_bus_socket:/run/dbus/system_bus_socket)
 
+# Lines of shell that read a device's first block and write it: to the same place, so that whoever is next finds the same; through
+# descriptor 3, to the next one, where its position is. Without quotes that would end another's.
+uses() { # NODE
+	echo "dd if=$1 bs=4096 count=1 status=none > /tmp/s && dd if=/tmp/s of=$1 bs=4096 conv=fsync status=none && tr -d \\\\000 < /tmp/s"
+}
+USES_DESCRIPTOR="dd bs=4096 count=1 status=none <&3 > /tmp/s && dd bs=4096 if=/tmp/s conv=fsync status=none >&3 && tr -d \\\\000 < /tmp/s"
+
 # box_image USER ENGINE : the image "box", empty but for the folders that a system has.
 box_image() {
 	local root

@@ -10,7 +10,6 @@ file=$(backing_file alice 8M)
 n=$(add_loop alice "$file" ", 'name': <'work'>")
 node=/dev/ublkb$n
 text="the first sector of a disk of alice"
-reads="head -c ${#text}"
 gid=$(getent group ublk | cut -d: -f3)
 
 run() { # OPTION… -- LINE
@@ -24,7 +23,21 @@ run() { # OPTION… -- LINE
 gets() { # WHAT OPTION…
 	local what=$1
 	shift
-	assert_eq "$(run --device "$node" "$@" -- "$reads < $node")" "$text" "$engine, $what"
+	assert_eq "$(run --device "$node" "$@" -- "$(uses "$node")")" "$text" "$engine, $what"
+}
+# By the bus, without a node; the engine's device policy allows no opening here.
+opens() { # WHAT OPTION…
+	local what=$1
+	shift
+	assert_eq "$(run "${BUS[@]}" "$@" -- "ublk-client open $n -- sh -c '$USES_DESCRIPTOR'")" "$text" \
+		"$engine, $what, over the bus"
+}
+# Podman alone hands on an open one.
+is_handed() { # WHAT OPTION…
+	local what=$1
+	shift
+	assert_eq "$(as root ublk-client open alice/work -- podman run --rm "${BOX[@]}" --preserve-fds=1 "$@" box \
+		sh -c "$USES_DESCRIPTOR" 2>&1)" "$text" "podman, $what, handed on"
 }
 refuses() { # WHAT OPTION…
 	local what=$1 answer
@@ -43,9 +56,11 @@ check() {
 	refuses "alice in another group" --user 1000:65534
 	answer=$(run "${BUS[@]}" --security-opt "seccomp=$profile" -- "ublk-client serve -t null --size 1M" || true)
 	grep -F "not an administrator" <<< "$answer" > /dev/null || fail "$engine, root serves: $answer"
-	# By the bus, without a node; the engine's device policy allows no opening here.
-	answer=$(run "${BUS[@]}" --user 1000:1000 -- "ublk-client open work -- sh -c '$reads <&3'")
-	assert_eq "$answer" "$text" "$engine, alice by descriptor"
+	answer=$(run "${BUS[@]}" -- "ublk-client open $n -- sh -c '$USES_DESCRIPTOR'" || true)
+	grep -F "not an administrator" <<< "$answer" > /dev/null || fail "$engine, root opens: $answer"
+	opens "privileged root" --privileged
+	opens "alice" --user 1000:1000
+	opens "alice in another group" --user 1000:65534
 
 	# A server of alice's: the engine's device policy is in its way, by a number that only this boot has.
 	serve=("${BUS[@]}" --security-opt "seccomp=$profile" --user 1000:1000 --group-add "$gid" -v "$second:/data/disk.img")
@@ -72,8 +87,11 @@ check
 # In a user namespace, its root is who the map says.
 gets "alice, mapped to root" --uidmap 0:1000:1 --uidmap 1:100000:65535 --gidmap 0:1000:1 --gidmap 1:100000:65535
 refuses "root, mapped to nobody's id" --uidmap 0:200000:65536 --gidmap 0:200000:65536
-answer=$(as root ublk-client open alice/work -- podman run --rm "${BOX[@]}" --preserve-fds=1 box sh -c "$reads <&3")
-assert_eq "$answer" "$text" "podman, root by descriptor"
+opens "alice, mapped to root" --uidmap 0:1000:1 --uidmap 1:100000:65535 --gidmap 0:1000:1 --gidmap 1:100000:65535
+is_handed "root"
+is_handed "alice" --user 1000:1000
+is_handed "alice in another group" --user 1000:65534
+is_handed "root, mapped to nobody's id" --uidmap 0:200000:65536 --gidmap 0:200000:65536
 
 if ! command -v docker > /dev/null || ! command -v dockerd > /dev/null; then
 	delete_device alice "$n"

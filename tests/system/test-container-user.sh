@@ -24,10 +24,6 @@ run() { # OPTION… -- LINE : LINE in a new container of alice's
 	as_session alice podman run --rm "${BOX[@]}" "${options[@]}" box sh -c "$2" 2>&1
 }
 reads="head -c ${#text}"
-# Reads, and writes back what was there, so that every line finds the same.
-uses() { # NODE
-	echo "dd if=$1 bs=4096 count=1 status=none > /tmp/s && dd if=/tmp/s of=$1 bs=4096 conv=fsync status=none && tr -d '\\000' < /tmp/s"
-}
 
 # --- By the node.
 assert_eq "$(run --device "$node" -- "$(uses "$node")")" "$text" "container root"
@@ -39,9 +35,10 @@ for options in "--user 65534" "--user 0:65534" "--user 65534 --group-add keep-gr
 done
 
 # --- By an open descriptor: also who may not open it.
-for options in "" "--user 65534"; do
+for options in "" "--userns=keep-id" "--user 65534" "--user 0:65534" "--user 65534 --group-add keep-groups"; do
 	# shellcheck disable=SC2086
-	answer=$(as_session alice ublk-client open work -- podman run --rm "${BOX[@]}" --preserve-fds=1 $options box sh -c "$reads <&3")
+	answer=$(as_session alice ublk-client open work -- podman run --rm "${BOX[@]}" --preserve-fds=1 $options box \
+		sh -c "$USES_DESCRIPTOR" 2>&1)
 	assert_eq "$answer" "$text" "with the descriptor, as '$options'"
 done
 
