@@ -60,6 +60,8 @@ check() {
 	grep -F "not an administrator" <<< "$answer" > /dev/null || fail "$engine, root opens: $answer"
 	opens "privileged root" --privileged
 	opens "alice" --user 1000:1000
+	answer=$(run "${BUS[@]}" --user 1000:1000 -- "ublk-client open work -- sh -c 'head -c ${#text} <&3'")
+	assert_eq "$answer" "$text" "$engine, alice by descriptor, by its name"
 	opens "alice in another group" --user 1000:65534
 
 	# A server of alice's: the engine's device policy is in its way, by a number that only this boot has.
