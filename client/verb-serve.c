@@ -26,7 +26,6 @@ struct serving {
 	GMainLoop *loop;
 	ServerProcess *process;
 	guint sources[G_N_ELEMENTS(signals_fatal)];
-	gboolean interrupted;
 };
 
 static void close_fd(int *fd)
@@ -150,12 +149,10 @@ static gboolean handle_interrupt(gpointer data)
 {
 	struct serving *serving = data;
 
-	serving->interrupted = TRUE;
 	g_main_loop_quit(serving->loop);
 	return G_SOURCE_CONTINUE;
 }
 
-/* Before anybody is told that there is something to interrupt. */
 static void catch_signals(struct serving *serving)
 {
 	for (gsize i = 0; i < G_N_ELEMENTS(signals_fatal); i++)
@@ -177,8 +174,7 @@ static void wait_for_end(struct serving *serving)
 {
 	guint child = g_child_watch_add(serving->process->pid, handle_server_end, serving);
 
-	if (!serving->interrupted)
-		g_main_loop_run(serving->loop);
+	g_main_loop_run(serving->loop);
 	if (!serving->process->ended)
 		g_source_remove(child);
 }
@@ -192,6 +188,7 @@ static int serve(Bus *bus, const char *path, MakeOptions *options, int char_fd, 
 		process = device ? start_server(bus, device, options, char_fd, error) : NULL;
 	g_autofree char *node = device_get_node(path);
 	struct serving serving = { .loop = loop, .process = process };
+	static char shown_at_once[64 << 10];
 	gboolean shown;
 
 	if (!make_options_settle_file(options, process ? NULL : *error, error) || !process) {
@@ -201,8 +198,13 @@ static int serve(Bus *bus, const char *path, MakeOptions *options, int char_fd, 
 			device_delete(bus, device, NULL);
 		return EXIT_CODE_FAILURE;
 	}
-	catch_signals(&serving);
+	/*
+	 * What a signal does changes before anybody is told that there is something to interrupt,
+	 * and not before ublkd, which may not answer, was asked for the last time.
+	 */
+	setvbuf(stdout, shown_at_once, _IOFBF, sizeof(shown_at_once));
 	shown = show_device(bus, path, json, error);
+	catch_signals(&serving);
 	fflush(stdout);
 	deadline_clear();
 	if (shown)

@@ -362,6 +362,7 @@ static GDBusMessage *filter(GDBusConnection *connection, GDBusMessage *message, 
 {
 	if (g_atomic_int_get(&mock.mute) && incoming &&
 	    g_strcmp0(g_dbus_message_get_member(message), "GetAll") == 0) {
+		g_atomic_int_inc(&mock.ignored);
 		g_object_unref(message);
 		return NULL;
 	}
@@ -387,6 +388,7 @@ void mock_up(void)
 	mock.meant = 0;
 	mock.silent = FALSE;
 	g_atomic_int_set(&mock.mute, FALSE);
+	g_atomic_int_set(&mock.ignored, 0);
 	mock.leaves = FALSE;
 	mock.exchanged = FALSE;
 	mock.file = -1;

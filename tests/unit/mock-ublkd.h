@@ -29,6 +29,7 @@ extern struct mock {
 	gboolean silent;
 	/* Nor, as GDBus's thread sees to, what properties there are. */
 	gboolean mute;
+	int ignored;
 	/* The file that AddDevice is given is not what the server finds. */
 	gboolean exchanged;
 	/* The one that it has locked, or -1. */

@@ -216,6 +216,31 @@ static void test_serve_json(void)
 	serve_down(folder, server);
 }
 
+/* ublkd does not say what is to be shown: who waits for that can be interrupted. */
+static void test_serve_not_shown(void)
+{
+	g_autofree char *folder = NULL;
+	g_autofree char *server = serve_up(&folder, SERVER_READY);
+	g_autoptr(GSubprocess) client = client_start("serve -t null --size 1M --json");
+
+	while (!strstr(mock.calls->str, "OpenReport"))
+		g_main_context_iteration(NULL, TRUE);
+	g_atomic_int_set(&mock.mute, TRUE);
+	while (!strstr(mock.calls->str, "Start"))
+		g_main_context_iteration(NULL, TRUE);
+	while (g_atomic_int_get(&mock.ignored) == 0)
+		g_usleep(1000);
+	g_subprocess_send_signal(client, SIGTERM);
+	{
+		auto_client_result result = client_end(client);
+
+		g_assert_cmpint(result.status, ==, -SIGTERM);
+		g_assert_cmpstr(result.out, ==, "");
+	}
+	assert_server_gone();
+	serve_down(folder, server);
+}
+
 /* No client, no server: nobody would be left to end it. */
 static void test_serve_killed(void)
 {
@@ -331,6 +356,7 @@ static void add_tests(void)
 	g_test_add_func("/client/serve/synchronizes", test_serve_synchronizes);
 	g_test_add_func("/client/serve/interrupted-twice", test_serve_interrupted_twice);
 	g_test_add_func("/client/serve/json", test_serve_json);
+	g_test_add_func("/client/serve/not-shown", test_serve_not_shown);
 	g_test_add_func("/client/serve/killed", test_serve_killed);
 	g_test_add_func("/client/serve/server-killed", test_serve_server_killed);
 	g_test_add_func("/client/serve/not-started", test_serve_not_started);
