@@ -55,7 +55,10 @@ SANITIZERS_HOOK int __lsan_is_turned_off(void)
 const char *__tsan_default_options(void);
 SANITIZERS_HOOK const char *__tsan_default_options(void)
 {
-	/* A server that ends because of an error leaves its threads to the kernel; nobody waits. */
+	/*
+	 * A server that ends because of an error leaves its threads to the kernel, and GLib its
+	 * pool's; nobody waits for them at the end.
+	 */
 	return SANITIZERS_OPTIONS("exitcode=66:second_deadlock_stack=1:report_thread_leaks=0:"
 				  "atexit_sleep_ms=0");
 }

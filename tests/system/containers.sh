@@ -9,12 +9,22 @@ BOX=(--network=none -v /usr:/usr:ro)
 # The host's bus.
 BUS=(-v /run/dbus/system_bus_socket:/run/dbus/system_bus_socket)
 
-# Lines of shell that read a device's first block and write it: to the same place, so that whoever is next finds the same; through
-# descriptor 3, to the next one, where its position is. Without quotes that would end another's.
+# Lines of shell that read a device's first block and write it into the second one; by descriptor 3, that is where its position is then.
+# Without quotes that would end another's.
 uses() { # NODE
-	echo "dd if=$1 bs=4096 count=1 status=none > /tmp/s && dd if=/tmp/s of=$1 bs=4096 conv=fsync status=none && tr -d \\\\000 < /tmp/s"
+	echo "dd if=$1 bs=4096 count=1 status=none > /tmp/s && dd if=/tmp/s of=$1 bs=4096 seek=1 conv=fsync status=none && tr -d \\\\000 < /tmp/s"
 }
 USES_DESCRIPTOR="dd bs=4096 count=1 status=none <&3 > /tmp/s && dd bs=4096 if=/tmp/s conv=fsync status=none >&3 && tr -d \\\\000 < /tmp/s"
+
+# assert_used NUMBER FILE TEXT ANSWER WHAT : these lines, run on alice's device, have printed its first block, TEXT and zeroes, and what
+# they wrote is in its backing file. The second block is zeroes again.
+assert_used() {
+	assert_eq "$4" "$3" "$5"
+	cmp --bytes=4096 --ignore-initial=0:4096 "$2" "$2" || fail "$5: what was written is not in the backing file"
+	as alice dd if=/dev/zero "of=/dev/ublkb$1" bs=4096 count=1 seek=1 conv=notrunc,fsync status=none
+	cmp --bytes=4096 --ignore-initial=0:4096 "$2" "$2" > /dev/null && fail "the second block of $2 is not zeroes"
+	return 0
+}
 
 # box_image USER ENGINE : the image "box", empty but for the folders that a system has.
 box_image() {

@@ -21,6 +21,12 @@ not_instrumented() {
 	[ ! -d /var/lib/ublk-instrumented ] || skip "not with this build: $*"
 }
 
+# sanitizers_keep : KiB of what a program has freed that a build with sanitizers keeps (tests/instrumented/sanitizers.h), and of notes on
+# it; none with any other build.
+sanitizers_keep() {
+	[ ! -d /var/lib/ublk-instrumented ] || printf '%s\n' 32768
+}
+
 assert_eq() { # ACTUAL EXPECTED [WHAT]
 	[ "$1" = "$2" ] || fail "${3:-value} is '$1', not '$2'"
 }

@@ -23,21 +23,21 @@ run() { # OPTION… -- LINE
 gets() { # WHAT OPTION…
 	local what=$1
 	shift
-	assert_eq "$(run --device "$node" "$@" -- "$(uses "$node")")" "$text" "$engine, $what"
+	assert_used "$n" "$file" "$text" "$(run --device "$node" "$@" -- "$(uses "$node")")" "$engine, $what"
 }
 # By the bus, without a node; the engine's device policy allows no opening here.
 opens() { # WHAT OPTION…
 	local what=$1
 	shift
-	assert_eq "$(run "${BUS[@]}" "$@" -- "ublk-client open $n -- sh -c '$USES_DESCRIPTOR'")" "$text" \
+	assert_used "$n" "$file" "$text" "$(run "${BUS[@]}" "$@" -- "ublk-client open $n -- sh -c '$USES_DESCRIPTOR'")" \
 		"$engine, $what, over the bus"
 }
 # Podman alone hands on an open one.
 is_handed() { # WHAT OPTION…
 	local what=$1
 	shift
-	assert_eq "$(as root ublk-client open alice/work -- podman run --rm "${BOX[@]}" --preserve-fds=1 "$@" box \
-		sh -c "$USES_DESCRIPTOR" 2>&1)" "$text" "podman, $what, handed on"
+	assert_used "$n" "$file" "$text" "$(as root ublk-client open alice/work -- podman run --rm "${BOX[@]}" --preserve-fds=1 \
+		"$@" box sh -c "$USES_DESCRIPTOR" 2>&1)" "podman, $what, handed on"
 }
 refuses() { # WHAT OPTION…
 	local what=$1 answer

@@ -26,8 +26,8 @@ run() { # OPTION… -- LINE : LINE in a new container of alice's
 reads="head -c ${#text}"
 
 # --- By the node.
-assert_eq "$(run --device "$node" -- "$(uses "$node")")" "$text" "container root"
-assert_eq "$(run --device "$node" --userns=keep-id -- "$(uses "$node")")" "$text" "keep-id"
+assert_used "$n" "$file" "$text" "$(run --device "$node" -- "$(uses "$node")")" "container root"
+assert_used "$n" "$file" "$text" "$(run --device "$node" --userns=keep-id -- "$(uses "$node")")" "keep-id"
 for options in "--user 65534" "--user 0:65534" "--user 65534 --group-add keep-groups"; do
 	# shellcheck disable=SC2086
 	answer=$(run --device "$node" $options -- "dd if=$node of=/dev/null count=1" || true)
@@ -39,7 +39,7 @@ for options in "" "--userns=keep-id" "--user 65534" "--user 0:65534" "--user 655
 	# shellcheck disable=SC2086
 	answer=$(as_session alice ublk-client open work -- podman run --rm "${BOX[@]}" --preserve-fds=1 $options box \
 		sh -c "$USES_DESCRIPTOR" 2>&1)
-	assert_eq "$answer" "$text" "with the descriptor, as '$options'"
+	assert_used "$n" "$file" "$text" "$answer" "with the descriptor, as '$options'"
 done
 
 # --- By its name.
@@ -56,7 +56,7 @@ not_in_cdi() {
 	! in_cdi "$1"
 }
 wait_until 20 in_cdi 1000-work || fail "there is no CDI file: $(journalctl -b -u ublk-cdi -n 5 --no-pager)"
-assert_eq "$(run --device org.ublk/disk=1000-work -- "$(uses "$link"); ls $node")" "$text$node" "by CDI"
+assert_used "$n" "$file" "$text$node" "$(run --device org.ublk/disk=1000-work -- "$(uses "$link"); ls $node")" "by CDI"
 m=$(add_device root null "{'size': <uint64 1048576>, 'name': <'work'>}")
 wait_until 20 in_cdi 0-work || fail "a new device is not in the file"
 delete_device root "$m"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What is written through a device with several queues is what is read back, by checksum: random and mixed block sizes, by fio's
-# io_uring, libaio and synchronous engines, from as many jobs as there are queues.
+# io_uring, libaio and synchronous engines, from four jobs.
 . "$(dirname "$0")/devices.sh"
 
 file=$(backing_file alice 64M)

@@ -26,9 +26,7 @@ _descriptors_are_back() {
 wait_until 20 _descriptors_are_back || fail "ublkd had $descriptors_before descriptors open, now: $(ls -l "/proc/$pid/fd")"
 memory=$(ublkd_memory)
 echo "memory of ublkd: $memory_before KiB before, $memory KiB after; descriptors: $descriptors_before, $(descriptors)"
-allowed=16384
-# Sanitizers keep 16 MiB of what was freed (tests/instrumented/sanitizers.h), and their notes on it.
-[ ! -d /var/lib/ublk-instrumented ] || allowed=49152
+allowed=$((16384 + $(sanitizers_keep)))
 [ "$((memory - memory_before))" -lt "$allowed" ] || fail "ublkd has grown by $((memory - memory_before)) KiB"
 assert_no_complaints "$since"
 
