@@ -65,6 +65,9 @@ class Runner:
             self.count += 1
             self.failures += kind == 'FAIL'
             self.pending = (kind, f'{self.prefix}/{name}', remark, [])
+            # What failed has output; all else is told at once, or it would look as if it were not done.
+            if kind != 'FAIL':
+                self._flush()
         elif re.match(r'^plan \d+$', line) and self.plan is None:
             self.plan = int(line.split()[1])
         elif line == 'end' and self.plan is not None:

@@ -33,6 +33,13 @@ class Runners(unittest.TestCase):
     def test_output_cannot_pose_as_a_result(self):
         self.assertEqual(run('plan 1\nFAIL a  1s\n    | ok   b  1s\nend', 1)[0].passed, 0)
 
+    def test_a_pass_is_told_at_once(self):
+        out = io.StringIO()
+        runner = results.Runner(results.Results(out), 'stage')
+        runner.line('plan 2')
+        runner.line('ok   a  1s')
+        self.assertEqual(out.getvalue(), 'ok   stage/a  1s\n')
+
     def test_a_runner_that_dies_is_a_failure(self):
         for text in '', 'plan 2', 'plan 2\nok   a  1s', 'plan 2\nok   a  1s\nok   b  1s':
             self.assertEqual(run(text, 125)[0].failed, 1, text)
