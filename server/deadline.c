@@ -55,5 +55,6 @@ void deadline_give_up(struct deadline *deadline, uint16_t tag, bool changes)
 	/* Before the reader is told: a write that it sends then comes on any queue. */
 	if (changes)
 		atomic_fetch_add(deadline->late_changes, 1);
+	deadline->tags[tag].late_change = changes;
 	deadline->tags[tag].late = true;
 }

@@ -29,7 +29,8 @@
 struct deadline_tag {
 	uint16_t born; /* tick */
 	bool with_target;
-	bool late; /* given up, and not back yet */
+	bool late;        /* given up, and not back yet */
+	bool late_change; /* and counted as one */
 };
 
 struct deadline {
@@ -63,6 +64,11 @@ static inline bool deadline_refuses(const struct deadline *deadline, uint16_t ta
 	return deadline->tags[tag].late || (changes && atomic_load(deadline->late_changes) > 0);
 }
 
+static inline bool deadline_is_late(const struct deadline *deadline, uint16_t tag)
+{
+	return deadline->tags[tag].late;
+}
+
 static inline void deadline_begin(struct deadline *deadline, uint16_t tag)
 {
 	deadline->tags[tag].born = deadline->tick;
@@ -77,14 +83,14 @@ int deadline_find_due(const struct deadline *deadline);
 void deadline_give_up(struct deadline *deadline, uint16_t tag, bool changes);
 
 /* The target is done. Returns true if the request had been given up: then nobody waits for it. */
-static inline bool deadline_end(struct deadline *deadline, uint16_t tag, bool changes)
+static inline bool deadline_end(struct deadline *deadline, uint16_t tag)
 {
 	struct deadline_tag *t = &deadline->tags[tag];
 	bool late = t->late;
 
 	t->with_target = false;
 	t->late = false;
-	if (late && changes)
+	if (late && t->late_change)
 		atomic_fetch_sub(deadline->late_changes, 1);
 	return late;
 }

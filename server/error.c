@@ -3,9 +3,11 @@
 #include "error.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 int server_error_set(struct server_error *error, int err, const char *format, ...)
 {
@@ -21,9 +23,16 @@ int server_error_set(struct server_error *error, int err, const char *format, ..
 
 void server_log(const char *format, ...)
 {
+	struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
 	char line[2200];
 	va_list args;
 
+	/*
+	 * Where nobody reads (a terminal that was stopped, a pipe that is full) the line is lost: a
+	 * queue that waited would be killed with its requests.
+	 */
+	if (poll(&out, 1, 0) <= 0)
+		return;
 	/* One write, so that lines of several threads do not mix. */
 	va_start(args, format);
 	vsnprintf(line, sizeof(line), format, args);

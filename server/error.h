@@ -14,5 +14,5 @@ struct server_error {
 __attribute__((format(printf, 3, 4))) int server_error_set(struct server_error *error, int err,
 							   const char *format, ...);
 
-/* One line on stderr, prefixed with the program's name. */
+/* One line on stderr, if it takes one now, prefixed with the program's name. */
 __attribute__((format(printf, 1, 2))) void server_log(const char *format, ...);

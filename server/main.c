@@ -9,7 +9,8 @@
  * - SIGTERM, SIGINT or SIGHUP. The server has no access to the control device, so it cannot stop
  * its device: the driver does that when the server is gone, and fails what is in flight then. So
  * the server finishes and commits what it has begun, begins nothing new, makes all of it durable,
- * and only then goes. A second signal cuts that short.
+ * and only then goes. A second signal cuts short what is in flight, but not the
+ * synchronization.
  * - A queue fails. Its readers would wait for ever, so the whole process goes, with an error.
  */
 #include <errno.h>

@@ -102,13 +102,15 @@ struct io_uring_sqe *target_request_get_sqe(struct target_request *req)
  * What may go to the block layer: some errors mean something of their own there (EAGAIN and ENOMEM
  * ask for a retry that nobody would make), and a reader shall not take them for its own.
  */
-static int block_error(int result)
+static int block_error(uint8_t op, int result)
 {
 	switch (-result) {
 	case ENOSPC:
 	case EDQUOT:
 		return -ENOSPC;
 	case EOPNOTSUPP:
+		/* Of a flush fsync() would take it for success: a disk that has no cache. */
+		return op == UBLK_IO_OP_DISCARD || op == UBLK_IO_OP_WRITE_ZEROES ? result : -EIO;
 	case ETIMEDOUT:
 	case ENODATA:
 	case EILSEQ:
@@ -121,6 +123,11 @@ static int block_error(int result)
 static bool changes_backing(uint8_t op)
 {
 	return op != UBLK_IO_OP_READ && op != UBLK_IO_OP_FLUSH;
+}
+
+bool target_request_is_late(const struct target_request *req)
+{
+	return deadline_is_late(&req->queue->deadline, req->tag);
 }
 
 static void log_failed_request(const struct target_request *req, int result)
@@ -161,7 +168,7 @@ void target_request_complete(struct target_request *req, int result)
 {
 	struct queue_thread *q = req->queue;
 
-	if (deadline_end(&q->deadline, req->tag, changes_backing(req->op))) {
+	if (deadline_end(&q->deadline, req->tag)) {
 		q->in_flight--;
 		server_log("the backing has answered a request that was given up");
 		return;
@@ -170,9 +177,9 @@ void target_request_complete(struct target_request *req, int result)
 		shared_memory_end(&req->shared, result < 0 ? 0 : target_request_length(req),
 				  &req->buffer);
 	if (result < 0) {
-		if (result != -EOPNOTSUPP)
+		if (block_error(req->op, result) != -EOPNOTSUPP)
 			log_failed_request(req, result);
-		result = block_error(result);
+		result = block_error(req->op, result);
 	} else {
 		result = req->op == UBLK_IO_OP_READ || req->op == UBLK_IO_OP_WRITE
 				 ? (int)target_request_length(req)
@@ -220,7 +227,8 @@ static void give_up_late_requests(struct queue_thread *q)
 		log_failed_request(req, -ETIMEDOUT);
 		report_trouble(ETIMEDOUT, "the backing has not answered for %d s",
 			       DEADLINE_TICKS * DEADLINE_TICK_S);
-		deadline_give_up(&q->deadline, req->tag, changes_backing(req->op));
+		deadline_give_up(&q->deadline, req->tag,
+				 changes_backing(req->op) && !req->changed);
 		ublk_queue_swap_buffer(&q->queue, req->tag);
 		/* There may be more of them than one round has room for. */
 		if (io_uring_sq_space_left(&q->ring) == 0)
@@ -250,6 +258,7 @@ static void start_request(struct queue_thread *q, uint16_t tag)
 	req->done = 0;
 	req->step = 0;
 	req->retries = 0;
+	req->changed = false;
 	q->in_flight++;
 	q->started++;
 	ret = check_request(q, req);

@@ -45,6 +45,11 @@ struct target_request {
 	uint64_t done;
 	uint16_t step;
 	uint16_t retries;
+	/*
+	 * Set by the target: what this changes is done, and only waited for to be durable. Should it
+	 * take too long, it is no reason to refuse other changes (deadline.h).
+	 */
+	bool changed;
 };
 
 static inline uint64_t target_request_length(const struct target_request *req)
@@ -95,6 +100,12 @@ static inline void target_request_submit(struct target_request *req, struct io_u
 {
 	sqe->user_data = req->tag;
 }
+
+/*
+ * Has the request been given up (deadline.h)? Then nobody waits for it: complete it as soon as the
+ * backing has answered, and begin no more of it.
+ */
+bool target_request_is_late(const struct target_request *req);
 
 /*
  * The request is done. `result` is 0, or negative errno; success always means all of it: a target

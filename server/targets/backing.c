@@ -326,9 +326,12 @@ static int examine_block(struct backing *backing, const struct opened *opened,
 			 major(opened->st.st_rdev), minor(opened->st.st_rdev));
 	/*
 	 * fallocate(PUNCH_HOLE) on a block device is a write of zeroes that may unmap, never a bare
-	 * discard: what was discarded reads as zeroes, which not every disk's discard gives.
+	 * discard: what was discarded reads as zeroes, which not every disk's discard gives. A disk
+	 * that cannot unmap still takes it, and writes each zero: that is no discard.
 	 */
 	backing->can_punch = read_sysfs_number(queue, "write_zeroes_max_bytes", 0) > 0;
+	backing->can_discard =
+		backing->can_punch && read_sysfs_number(queue, "discard_max_bytes", 0) > 0;
 	backing->discard_granularity = (uint32_t)read_sysfs_number(queue, "discard_granularity", 0);
 	return 0;
 }
@@ -350,6 +353,7 @@ static void examine_file(struct backing *backing, const struct opened *opened,
 	backing->can_punch = fallocate(backing->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 				       (off_t)beyond, MAX_BLOCK_SIZE) == 0 ||
 			     errno == EFBIG || errno == ENOSPC;
+	backing->can_discard = backing->can_punch;
 }
 
 /* Does a direct read of `size` bytes at `size` work? In a file too short for that nothing is read.

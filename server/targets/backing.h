@@ -24,7 +24,8 @@ struct backing {
 	uint32_t io_opt;
 	uint32_t discard_granularity;
 	bool rotational;
-	bool can_punch; /* a range can be given back and reads as zeroes from then on */
+	bool can_punch;   /* a range can be made zeroes without writing them, by PUNCH_HOLE */
+	bool can_discard; /* and that gives its space back */
 };
 
 /*

@@ -16,18 +16,23 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "backing.h"
+#include "dirty-limit.h"
 #include "flush-group.h"
 #include "server/device-size.h"
 #include "server/report.h"
 #include "server/target.h"
 #include "server/wishes.h"
 
-/* The kernel kills an unprivileged server after 30 s on one request: bound what one may take. */
-#define MAX_DISCARD      (1ULL << 30)
-#define MAX_WRITE_ZEROES (64ULL << 20)
+/*
+ * The kernel kills an unprivileged server after 30 s on one request: bound what one may take, behind
+ * as many others as a queue has. A disk that has to write each zero takes 15 s for 128 times this.
+ */
+#define MAX_DISCARD      (256ULL << 20)
+#define MAX_WRITE_ZEROES (16ULL << 20)
 /* Where zeroes must be written one by one, so many bytes at once. */
 #define ZERO_CHUNK  (1U << 20)
 #define MAX_RETRIES 100
@@ -58,6 +63,7 @@ struct loop {
 	 */
 	atomic_int flush_error;
 	struct flush_group flushes;
+	struct dirty_limit dirty;
 };
 
 static int set_limits(const struct options *options, struct backing *backing,
@@ -111,12 +117,13 @@ static int set_limits(const struct options *options, struct backing *backing,
 	 * Without holes in the backing the block layer is left to write zeroes itself, in pieces
 	 * that it can time.
 	 */
-	if (!options->read_only && backing->can_punch) {
+	if (!options->read_only && backing->can_punch)
+		limits->max_write_zeroes_size = MAX_WRITE_ZEROES;
+	if (!options->read_only && backing->can_discard) {
 		limits->max_discard_size = MAX_DISCARD;
 		limits->discard_granularity = backing->discard_granularity;
 		if (limits->discard_granularity < block_size)
 			limits->discard_granularity = block_size;
-		limits->max_write_zeroes_size = MAX_WRITE_ZEROES;
 	}
 	return wishes_apply(options, "loop", limits, error);
 }
@@ -149,6 +156,7 @@ static int loop_open(const struct options *options, int file, struct ublk_limits
 		free(loop);
 		return ret;
 	}
+	dirty_limit_init(&loop->dirty);
 	ret = flush_group_init(&loop->flushes);
 	if (ret < 0)
 		server_error_set(error, ret, "cannot make an eventfd: %s", strerror(-ret));
@@ -290,7 +298,11 @@ static void submit_step(struct target_request *req)
 					(off_t)offset, (off_t)left);
 		break;
 	case STEP_ZERO_RANGE:
-		io_uring_prep_fallocate(sqe, fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+		/* Of a disk that ends within the range KEEP_SIZE would zero what there is, and say
+		 * that all is done. */
+		io_uring_prep_fallocate(sqe, fd,
+					FALLOC_FL_ZERO_RANGE |
+						(loop->backing.is_block ? 0 : FALLOC_FL_KEEP_SIZE),
 					(off_t)offset, (off_t)left);
 		break;
 	case STEP_WRITE_ZEROES:
@@ -308,6 +320,14 @@ static void begin_step(struct target_request *req, enum loop_step step)
 	submit_step(req);
 }
 
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 /* `done`, which a flush has no use for, holds the ticket. */
 static void continue_flush(struct target_request *req)
 {
@@ -315,6 +335,7 @@ static void continue_flush(struct target_request *req)
 
 	switch (flush_group_ask(&loop->flushes, req->done)) {
 	case FLUSH_GROUP_RUN:
+		dirty_limit_begin_flush(&loop->dirty, now_ms());
 		begin_step(req, STEP_SYNC);
 		break;
 	case FLUSH_GROUP_WAIT:
@@ -348,18 +369,32 @@ static void flush_returned(struct target_request *req, int result)
 		note_flush_error(loop, result);
 	else
 		check_size(loop);
+	dirty_limit_end_flush(&loop->dirty, now_ms());
 	flush_group_end(&loop->flushes);
 	continue_flush(req);
+}
+
+/* Must it wait, since the page cache has taken so much that a flush of it would take too long? */
+static bool is_too_much(const struct target_request *req)
+{
+	struct loop *loop = req->target;
+
+	return (req->step == STEP_WRITE || req->step == STEP_WRITE_ZEROES) &&
+	       !loop->backing.direct && !loop->backing.in_memory &&
+	       dirty_limit_add(&loop->dirty, target_request_length(req));
 }
 
 /* Done, once it is as durable as was asked for. */
 static void change_done(struct target_request *req)
 {
 	raise_size(req->target, req->offset + target_request_length(req));
-	if ((req->flags & UBLK_IO_F_FUA) && !is_durable_write(req))
+	/* In this order: what is written counts, whatever its writer waits for. */
+	if (is_too_much(req) || ((req->flags & UBLK_IO_F_FUA) && !is_durable_write(req))) {
+		req->changed = true;
 		begin_flush(req);
-	else
+	} else {
 		target_request_complete(req, 0);
+	}
 }
 
 /* Zeroes that may give space back, if they can; that must keep it, or may not: the next best way.
@@ -487,6 +522,27 @@ static void zero_unsupported(struct target_request *req)
 		begin_step(req, choose_zero_step(req));
 }
 
+/*
+ * An error that one write alone can have met. Else the disk may have failed to empty its cache,
+ * which holds other people's data too.
+ */
+static bool is_of_one_write(int result)
+{
+	switch (-result) {
+	case EAGAIN:
+	case EDQUOT:
+	case EILSEQ:
+	case EINTR:
+	case EINVAL:
+	case ENODATA:
+	case ENOMEM:
+	case ENOSPC:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static void step_failed(struct target_request *req, int result)
 {
 	struct loop *loop = req->target;
@@ -496,8 +552,7 @@ static void step_failed(struct target_request *req, int result)
 		zero_unsupported(req);
 		return;
 	}
-	/* The disk may have failed to empty its cache, which holds other people's data too. */
-	if (is_durable_write(req) && result == -EIO)
+	if (is_durable_write(req) && !is_of_one_write(result))
 		note_flush_error(loop, result);
 	target_request_complete(req, result);
 }
@@ -506,6 +561,11 @@ static void loop_handle_cqe(struct target_request *req, int res)
 {
 	struct loop *loop = req->target;
 
+	/* Nobody waits for what was given up: no more of it is done. */
+	if (target_request_is_late(req) && req->step != STEP_SYNC && req->step != STEP_WAIT) {
+		target_request_complete(req, -ETIMEDOUT);
+		return;
+	}
 	if ((res == -EINTR || res == -EAGAIN) && req->retries++ < MAX_RETRIES) {
 		submit_step(req);
 		return;

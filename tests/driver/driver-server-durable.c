@@ -201,6 +201,35 @@ static void finishes_what_it_has_begun(void)
 	STEP("finishes what it has begun: ok");
 }
 
+/*
+ * On a disk that writes 1.6 MiB in a second (what null_blk makes of one): the page cache would take
+ * it all, and its flush longer than a request may. No write and no flush fails. null_blk takes no
+ * request that is more than it does in a fiftieth of a second.
+ */
+static void flushes_a_slow_disk_in_time(void)
+{
+	const char *disk = null_disk_create(
+		(const struct null_disk_attribute[]){
+			{ "size", "60" }, { "mbps", "2" }, { "max_sectors", "32" }, { 0 } });
+	char *buffer = alloc_buffer(1 << 20);
+	struct device device;
+	int fd;
+
+	device_add(&device, (struct device_wish){ 0 });
+	DEVICE_SERVE(&device, "-t", "loop", "-f", disk, "--buffered");
+	fd = block_open(&device, O_RDWR | O_DIRECT);
+	for (off_t offset = 0; offset < 60 << 20; offset += 1 << 20) {
+		fill_pattern(buffer, 1 << 20, (uint64_t)offset, 3);
+		write_all(fd, buffer, 1 << 20, offset);
+	}
+	CHECK(fsync(fd) == 0);
+	close(fd);
+	free(buffer);
+	device_delete_served(&device);
+	null_disk_remove();
+	STEP("flushes a slow disk in time: ok");
+}
+
 int main(void)
 {
 	static const int signals[] = { SIGKILL, SIGTERM };
@@ -211,6 +240,7 @@ int main(void)
 			-1, 0);
 	CHECK(progress != MAP_FAILED);
 	finishes_what_it_has_begun();
+	flushes_a_slow_disk_in_time();
 	/* A real disk's file system, for direct I/O. */
 	disk_attach("/tmp/disk", 8 << 20);
 	shell("mke2fs /dev/loop0 > /dev/null 2>&1 && mkdir -p /tmp/mnt && "

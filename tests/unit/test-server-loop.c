@@ -25,6 +25,12 @@ static struct ublk_limits limits;
 static struct server_error error;
 
 /* The loop target takes no request in here. */
+bool target_request_is_late(const struct target_request *req)
+{
+	(void)req;
+	return false;
+}
+
 struct io_uring_sqe *target_request_get_sqe(struct target_request *req)
 {
 	abort();

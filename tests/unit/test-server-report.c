@@ -226,6 +226,27 @@ static void notifies_by_path_and_abstract_name(void)
 	report_notify("READY=1");
 }
 
+/* A queue that logs is not stopped by who does not read. */
+static void logs_without_waiting(void)
+{
+	char byte = 'x', line[64];
+	int saved = dup(STDERR_FILENO), fds[2];
+
+	assert(pipe2(fds, O_NONBLOCK) == 0);
+	while (write(fds[1], &byte, 1) == 1)
+		;
+	assert(fcntl(fds[1], F_SETFL, 0) == 0 && dup2(fds[1], STDERR_FILENO) == STDERR_FILENO);
+	server_log("lost");
+	while (read(fds[0], line, sizeof(line)) > 0)
+		;
+	server_log("read");
+	assert(dup2(saved, STDERR_FILENO) == STDERR_FILENO);
+	assert(read(fds[0], line, sizeof(line)) == 18 && memcmp(line, "ublk-server: read\n", 18) == 0);
+	close(saved);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 int main(void)
 {
 	/* The descriptors that are sent, whatever the test runner's own are. */
@@ -237,5 +258,6 @@ int main(void)
 	receives_exactly_one_descriptor();
 	receives_a_path();
 	notifies_by_path_and_abstract_name();
+	logs_without_waiting();
 	return 0;
 }
