@@ -455,9 +455,10 @@ void device_forget(Device *device)
 	device_unbind_server(device);
 	g_clear_handle_id(&device->unit_watch, units_unwatch);
 	buffers_forget(device);
+	state_remove(device->id);
+	/* Who hears of it finds nothing left. */
 	if (device->object)
 		g_dbus_object_manager_server_unexport(
 			manager, g_dbus_object_get_object_path(G_DBUS_OBJECT(device->object)));
-	state_remove(device->id);
 	g_hash_table_remove(table, GUINT_TO_POINTER(device->id));
 }

@@ -85,27 +85,6 @@ static int read_block(void *arg)
 	return fd < 0 || pread(fd, buffer, sizeof(buffer), SIZE / 2) < 0;
 }
 
-/* Until the device has a request that was not answered yet. */
-static void wait_for_inflight(uint32_t dev_id)
-{
-	long long end = util_now_ms() + 10000;
-	unsigned int reads = 0, writes = 0;
-	char path[64];
-
-	snprintf(path, sizeof(path), "/sys/block/ublkb%u/inflight", dev_id);
-	while (reads == 0) {
-		FILE *file = fopen(path, "re");
-
-		CHECK(file != NULL);
-		CHECK_EQ(fscanf(file, "%u %u", &reads, &writes), 2);
-		fclose(file);
-		CHECK(util_now_ms() < end);
-		usleep(10000);
-	}
-	/* It is on its way; now let it arrive. */
-	usleep(200000);
-}
-
 /* STOP_DEV while a server keeps a request in hand: nobody interrupts that. */
 static void test_stuck(struct ublk_control *ctl)
 {
@@ -124,7 +103,7 @@ static void test_stuck(struct ublk_control *ctl)
 	usleep(200000);
 	CHECK(kill(server, SIGUSR1) == 0);
 	reader = util_fork(read_block, &info.dev_id);
-	wait_for_inflight(info.dev_id);
+	util_wait_for_request(info.dev_id);
 	begin = util_now_ms();
 	CHECK_EQ(ublk_control_run(ctl, &cmd), -ETIMEDOUT);
 	took = util_now_ms() - begin;

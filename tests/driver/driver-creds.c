@@ -255,6 +255,22 @@ static void inspect(pid_t pid)
 	CHECK_EQ(fds, 2);
 }
 
+static bool is_stopped(pid_t pid)
+{
+	char path[32], line[128] = "";
+	const char *name_end;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "re");
+	if (file && !fgets(line, sizeof(line), file))
+		line[0] = '\0';
+	if (file)
+		fclose(file);
+	name_end = strrchr(line, ')');
+	return name_end && name_end[1] == ' ' && name_end[2] == 'T';
+}
+
 static void test_hostile_user(struct ublk_control *ctl)
 {
 	int stopped = 0, signalled = 0;
@@ -280,8 +296,8 @@ static void test_hostile_user(struct ublk_control *ctl)
 			ret = poll(&pfd, 1, 20);
 		while (ret == 0 && !(attack->stop && attack->caught) && util_now_ms() < end);
 		/* Stopped, and not just about to end. */
-		if (ret == 0)
-			ret = poll(&pfd, 1, 100);
+		while (ret == 0 && !is_stopped(child.pid) && util_now_ms() < end)
+			ret = poll(&pfd, 1, 20);
 		if (ret == 1) {
 			ublk_creds_drop(ctl, CHECK_OK(ublk_creds_finish(&child)));
 			signalled += attack->caught && !attack->stop;

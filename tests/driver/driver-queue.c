@@ -118,7 +118,8 @@ static pthread_t start_disk(struct ublk_control *ctl, struct disk *disk, uint64_
 
 	*disk = (struct disk){ .ring_entries = ring_entries };
 	disk->data = calloc(1, DEV_SIZE);
-	disk->info = util_add_dev(ctl, 1, DEPTH, flags, DEV_SIZE);
+	/* Requests are counted: nobody else's shall be among them. */
+	disk->info = util_add_dev(ctl, 1, DEPTH, flags | UBLK_F_NO_AUTO_PART_SCAN, DEV_SIZE);
 	disk->char_fd =
 		open(ublk_node_path(UBLK_NODE_CHAR, disk->info.dev_id, path), O_RDWR | O_CLOEXEC);
 	CHECK(disk->char_fd >= 0);

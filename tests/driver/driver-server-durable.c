@@ -165,12 +165,17 @@ static void wait_for_write(const char *disk)
 	}
 }
 
+static const char *make_slow_disk(const char *completion_nsec)
+{
+	return null_disk_create((const struct null_disk_attribute[]){
+		{ "irqmode", "2" }, { "completion_nsec", completion_nsec }, { 0 } });
+}
+
 /* On a disk that takes half a second for everything: what has begun when the signal comes succeeds.
  */
 static void finishes_what_it_has_begun(void)
 {
-	const char *disk = null_disk_create((const struct null_disk_attribute[]){
-		{ "irqmode", "2" }, { "completion_nsec", "500000000" }, { 0 } });
+	const char *disk = make_slow_disk("500000000");
 	struct device device;
 	struct slow_write slow = { .device = &device };
 	pthread_t thread;
@@ -185,7 +190,9 @@ static void finishes_what_it_has_begun(void)
 	CHECK_EQ(slow.result, 0);
 	device_delete(&device);
 
-	/* A second signal does not wait. */
+	/* A second signal does not wait: not for the three seconds that this disk takes. */
+	null_disk_remove();
+	disk = make_slow_disk("3000000000");
 	device_add(&device, (struct device_wish){ 0 });
 	DEVICE_SERVE(&device, "-t", "loop", "-f", disk, "--direct");
 	CHECK(pthread_create(&thread, NULL, write_slowly, &slow) == 0);

@@ -632,7 +632,7 @@ static void test_in_flight(bool kill_server)
 	CHECK_EQ(reg_memfd(&disk, io.fd, PAGE, 0), 0);
 	kill(server, SIGUSR1);
 	writer = util_fork(write_once, &io);
-	usleep(300000);
+	util_wait_for_request(info.dev_id);
 
 	STEP("UNREG_BUF waits for what is under way");
 	submit(UBLK_U_CMD_UNREG_BUF, info.dev_id, 0, NULL, 0, &unregistered);

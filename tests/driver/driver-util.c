@@ -274,3 +274,23 @@ pid_t util_serve_null(const struct ublksrv_ctrl_dev_info *info, uid_t uid, gid_t
 	close(fds[0]);
 	return pid;
 }
+
+void util_wait_for_request(uint32_t dev_id)
+{
+	long long end = util_now_ms() + 30000;
+	unsigned int reads = 0, writes = 0;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/block/ublkb%u/inflight", dev_id);
+	while (reads + writes == 0) {
+		FILE *file = fopen(path, "re");
+
+		CHECK(file != NULL);
+		CHECK_EQ(fscanf(file, "%u %u", &reads, &writes), 2);
+		fclose(file);
+		CHECK(util_now_ms() < end);
+		usleep(10000);
+	}
+	/* It is on its way; now let it arrive. */
+	usleep(200000);
+}

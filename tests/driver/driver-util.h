@@ -116,6 +116,9 @@ pid_t util_fork(int (*body)(void *arg), void *arg);
 /* Wait for a child; returns its exit status, or 128 + the signal that killed it. */
 int util_wait(pid_t pid);
 
+/* Until the device has a request that was not answered yet. */
+void util_wait_for_request(uint32_t dev_id);
+
 /*
  * A child that serves the device in the simplest way (every request succeeds, reads give what is in
  * the buffer: zeroes), as user uid:gid (0:0: as this process). It has fetched when this returns.

@@ -283,13 +283,14 @@ milliseconds() {
 	printf '%s\n' "$((${EPOCHREALTIME/./} / 1000))"
 }
 
-# assert_within MILLISECONDS SINCE WHAT : SINCE is an earlier output of milliseconds.
+# assert_within MILLISECONDS SINCE WHAT : SINCE is an earlier output of milliseconds. Three times as long is granted: this machine's
+# processors are emulated, and somebody else's as well. What is to be found out is who waits for a time limit or an event that never comes.
 assert_within() {
 	local took=$(($(milliseconds) - $2))
 
 	echo "$3: $took ms"
 	# A build with sanitizers takes its time.
-	[ "$took" -le "$1" ] || [ -d /var/lib/ublk-instrumented ] || fail "$3 took $took ms, more than $1"
+	[ "$took" -le $((3 * $1)) ] || [ -d /var/lib/ublk-instrumented ] || fail "$3 took $took ms, more than three times $1"
 }
 
 # silent_agent USER : programs of that user's whose password dialogs nobody answers (silent-agent.py), until the test ends. They are told by

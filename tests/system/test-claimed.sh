@@ -49,6 +49,10 @@ as alice ublk-client del "$upper"
 # Somebody who only has it open is no reason.
 sleep 1000 < "$node" &
 opener=$!
+_has_it_open() {
+	[ "$(readlink "/proc/$opener/fd/0")" = "$node" ]
+}
+wait_until 20 _has_it_open || fail "nobody opens $node"
 as alice ublk-client stop "$n"
 [ ! -e "$node" ] || fail "$node is still there"
 kill "$opener"

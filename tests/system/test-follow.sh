@@ -45,7 +45,7 @@ for word in work "$n" "/dev/ublkb$n"; do
 done
 
 status=0
-as alice ublk-client wait --timeout 0.2 work 2> "$directory/late" || status=$?
+as alice ublk-client wait --timeout 3 work 2> "$directory/late" || status=$?
 assert_eq "$status" 6 "the status of a wait that is over"
 grep -q "“work” is not live" "$directory/late" || fail "wait: $(cat "$directory/late")"
 

@@ -7,8 +7,8 @@
 
 configure <<'E'
 [timeouts]
-created=15
-start=8
+created=45
+start=15
 stop=5
 E
 start_ublkd
@@ -86,7 +86,7 @@ never_fetches() {
 # Start's deadline and that of a device that is not started.)
 held() {
 	serve "$1"
-	wait_until 60 _is_dead || fail "$1: the device is $(property "$n" State)"
+	wait_until 150 _is_dead || fail "$1: the device is $(property "$n" State)"
 	answered_busy
 	pkill -KILL -u alice -f -- "--hostile $1"
 	goes "$1"

@@ -28,7 +28,7 @@ as_session alice bash -euc '
 	ublk-client add --kept work
 	[ "$(systemctl --user show -P TimeoutStartUSec ublk@work)" = 3min ]
 	systemctl --user stop ublk@work
-	! ublk-client info work 2> /dev/null
+	if ublk-client info work 2> /dev/null; then exit 1; fi
 	systemctl --user start ublk@work
 '
 as alice ublk-client del work

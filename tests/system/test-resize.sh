@@ -144,6 +144,7 @@ delete_device alice "$n"
 flush_works() { # WHAT
 	as alice dd if=/dev/zero "of=/dev/ublkb$n" bs=1M count=1 seek=10 oflag=direct conv=fsync,notrunc status=none || fail "$1: a write and a flush fail"
 }
+since=$(date '+%F %T.%6N')
 for grown in "" 96M; do
 	as alice truncate -s 64M "$file"
 	n=$(add_loop alice "$file" ", 'name': <'work'>")
@@ -161,7 +162,7 @@ for grown in "" 96M; do
 	delete_device alice "$n"
 done
 _log_has_flush() {
-	journalctl -q -b -u "ublk-server-*" -o cat | grep "flush failed: "
+	journalctl -q --since="$since" -u "ublk-server-*" -o cat | grep "flush failed: "
 }
 wait_until 20 _log_has_flush || fail "the servers' log has no flush"
 as alice truncate -s 310M "$file"

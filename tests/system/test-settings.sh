@@ -36,7 +36,7 @@ gpasswd -a carol students > /dev/null
 a=$(add_device alice null "{$null}")
 assert_eq "$(limit alice devices-per-user)" "3 1" "alice's devices"
 assert_eq "$(limit alice creations-per-minute)" "4 1" "what alice has made in a minute"
-since=$(date +'%F %T')
+since=$(date +'%F %T.%6N')
 pid=$(ublkd_pid)
 
 # --- Limits of a user and of a group. alice's device goes on, though she has all that she may have by now.

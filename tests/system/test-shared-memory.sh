@@ -156,7 +156,7 @@ refused InvalidArgument "exclude each other" as alice "$BUS_CALL" Manager Create
 	"({'shared-memory': <true>, 'need-get-data': <true>},)"
 assert_eq "$(pinned)" "$before" "what is pinned by what was refused"
 _descriptors_are() {
-	[ "$(descriptors)" = "$1" ]
+	[ "$(descriptors)" -le "$1" ]
 }
 wait_until 10 _descriptors_are "$open" || fail "ublkd has $(descriptors) descriptors open, not $open"
 
@@ -195,8 +195,9 @@ kill -STOP "$pid"
 as alice dd if="/dev/ublkb$n" of=/dev/null bs=4096 count=1 iflag=direct status=none &
 wait_until 20 grep -q '[1-9]' "/sys/block/ublkb$n/inflight" || fail "the read does not get to the server"
 unregister "$n" 0 > "$directory/unregister" 2>&1 &
+# (A size that no device can have: it stays as large as it is.)
 _is_kept_waiting() {
-	{ as alice "$BUS_CALL" "$n" Resize "(uint64 1048576, @a{sv} {})" || true; } | grep 'Error.Busy' > /dev/null
+	{ as alice "$BUS_CALL" "$n" Resize "(uint64 1, @a{sv} {})" || true; } | grep 'Error.Busy' > /dev/null
 }
 wait_until 10 _is_kept_waiting || fail "the buffer is not being taken back"
 other=$(add_device alice null "{'size': <uint64 1048576>}")

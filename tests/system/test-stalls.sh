@@ -76,7 +76,8 @@ _all_answered() {
 	local log
 
 	log=$(journalctl -q --since="$started" -u "ublk-server-$1" -o cat)
-	[ "$(grep -c 'the backing has not answered' <<< "$log")" = "$(grep -c 'answered a request that was given up' <<< "$log")" ]
+	grep -q 'the backing has not answered' <<< "$log" &&
+		[ "$(grep -c 'the backing has not answered' <<< "$log")" = "$(grep -c 'answered a request that was given up' <<< "$log")" ]
 }
 _writes() {
 	[ "$(io "$1" write:8388608:4096:1)" = ok ]

@@ -47,18 +47,6 @@ active() { # what is, by name
 	find /sys/block/*/holders -mindepth 1 | sort
 	systemctl list-units --all --plain --no-legend 'lvm-*' 'md*.timer' 'mdadm-*' | awk '{ print $1 }'
 }
-# LVM activates a group by events once in a boot, and remembers that here. It shall not be this that keeps it from alice's. Nor a
-# unit that failed, because its disk was gone before it ran: as long as systemd has it, udev's rule starts no other of that name.
-_nothing_activating() {
-	[ -z "$(systemctl list-units --plain --no-legend --state=active,activating,deactivating 'lvm-activate-*')" ] &&
-		! systemctl list-jobs --plain --no-legend | grep -F lvm-activate-
-}
-forget_activations() {
-	udevadm settle -t 60
-	wait_until 60 _nothing_activating || fail "LVM does not get done with activating"
-	systemctl reset-failed 'lvm-activate-*'
-	rm -f /run/lvm/{pvs,vgs}_online/*
-}
 forget_activations
 active > "$own/before"
 assert_idle() { # WHEN

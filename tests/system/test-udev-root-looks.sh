@@ -14,8 +14,9 @@ ext4_disk "$directory/ext4" "$uuid" stolen-label
 mirror_disks stolen-array "$directory/md" "$own/md"
 truncate -s 16M "$directory/lvm"
 vgcreate --quiet ublktest "$(attach "$directory/lvm")"
-udevadm settle -t 60
+forget_activations
 detach "$directory/lvm"
+forget_activations
 chown -R alice: "$directory"
 declare -A number
 for kind in ext4 md lvm; do

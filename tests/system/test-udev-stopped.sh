@@ -7,7 +7,7 @@
 
 configure <<'E'
 [timeouts]
-udev=2
+udev=10
 E
 
 # without WHAT : how ublkd does without udev; alice has the device n.

@@ -10,7 +10,7 @@
 delete_device alice "$(add_device alice null "{'size': <uint64 1048576>}")"
 pid=$(ublkd_pid)
 before=$(descriptors)
-since=$(date '+%F %T')
+since=$(date '+%F %T.%6N')
 
 as alice env PYTHONPATH="$PWD" PYTHONDONTWRITEBYTECODE=1 python3 - <<-'P'
 	import array, os, random, socket, struct

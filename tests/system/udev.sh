@@ -205,3 +205,16 @@ bcache_disk() {
 		    disk.write(block)
 	END
 }
+
+# LVM activates a group by events once in a boot, and remembers that here. It shall not be this that keeps it from alice's. Nor a
+# unit that failed, because its disk was gone before it ran: as long as systemd has it, udev's rule starts no other of that name.
+_nothing_activating() {
+	[ -z "$(systemctl list-units --plain --no-legend --state=active,activating,deactivating 'lvm-activate-*')" ] &&
+		! systemctl list-jobs --plain --no-legend | grep -F lvm-activate-
+}
+forget_activations() {
+	udevadm settle -t 60
+	wait_until 60 _nothing_activating || fail "LVM does not get done with activating"
+	systemctl reset-failed 'lvm-activate-*'
+	rm -f /run/lvm/{pvs,vgs}_online/*
+}
