@@ -18,10 +18,12 @@ void dirty_limit_end_flush(struct dirty_limit *dirty, int64_t now)
 	uint64_t limit = atomic_load(&dirty->limit);
 	int64_t took = now - dirty->since;
 
-	if (took > DIRTY_LIMIT_LONG_MS && limit > DIRTY_LIMIT_MIN)
-		limit /= 2;
+	if (took > DIRTY_LIMIT_LONG_MS)
+		limit = limit * DIRTY_LIMIT_LONG_MS / (uint64_t)took;
 	else if (took < DIRTY_LIMIT_SOON_MS && dirty->flushing >= limit / 2 &&
 		 limit < DIRTY_LIMIT_MAX)
 		limit *= 2;
+	if (limit < DIRTY_LIMIT_MIN)
+		limit = DIRTY_LIMIT_MIN;
 	atomic_store(&dirty->limit, limit);
 }

@@ -205,6 +205,9 @@ static void note_flush_error(struct loop *loop, int result)
 {
 	int none = 0;
 
+	/* Not for a flush: fsync() would take it for success. */
+	if (result == -EOPNOTSUPP)
+		result = -EIO;
 	if (atomic_compare_exchange_strong(&loop->flush_error, &none, result))
 		report_trouble(result,
 			       "the backing could not keep data that it had taken (%s): from now "
@@ -374,14 +377,18 @@ static void flush_returned(struct target_request *req, int result)
 	continue_flush(req);
 }
 
-/* Must it wait, since the page cache has taken so much that a flush of it would take too long? */
+/*
+ * Must it wait, since the page cache has taken so much that a flush of it would take too long? Not
+ * where no flush will help any more; nor in shared memory, where no deadline ends a wait.
+ */
 static bool is_too_much(const struct target_request *req)
 {
 	struct loop *loop = req->target;
 
 	return (req->step == STEP_WRITE || req->step == STEP_WRITE_ZEROES) &&
 	       !loop->backing.direct && !loop->backing.in_memory &&
-	       dirty_limit_add(&loop->dirty, target_request_length(req));
+	       dirty_limit_add(&loop->dirty, target_request_length(req)) &&
+	       !(req->flags & UBLK_IO_F_SHMEM_ZC) && atomic_load(&loop->flush_error) == 0;
 }
 
 /* Done, once it is as durable as was asked for. */
@@ -523,20 +530,19 @@ static void zero_unsupported(struct target_request *req)
 }
 
 /*
- * An error that one write alone can have met. Else the disk may have failed to empty its cache,
- * which holds other people's data too.
+ * May the disk have failed to empty its cache, which holds other people's data too, when this write
+ * failed? These are what the block layer says of a disk; other errors are of the write alone.
  */
-static bool is_of_one_write(int result)
+static bool may_have_lost_more(const struct target_request *req, int result)
 {
+	if (!is_durable_write(req))
+		return false;
 	switch (-result) {
-	case EAGAIN:
-	case EDQUOT:
-	case EILSEQ:
-	case EINTR:
-	case EINVAL:
-	case ENODATA:
-	case ENOMEM:
-	case ENOSPC:
+	case EIO:
+	case ENODEV:
+	case ENOLINK:
+	case EREMOTEIO:
+	case ETIMEDOUT:
 		return true;
 	default:
 		return false;
@@ -552,7 +558,7 @@ static void step_failed(struct target_request *req, int result)
 		zero_unsupported(req);
 		return;
 	}
-	if (is_durable_write(req) && !is_of_one_write(result))
+	if (may_have_lost_more(req, result))
 		note_flush_error(loop, result);
 	target_request_complete(req, result);
 }
@@ -563,6 +569,8 @@ static void loop_handle_cqe(struct target_request *req, int res)
 
 	/* Nobody waits for what was given up: no more of it is done. */
 	if (target_request_is_late(req) && req->step != STEP_SYNC && req->step != STEP_WAIT) {
+		if (may_have_lost_more(req, res))
+			note_flush_error(loop, res);
 		target_request_complete(req, -ETIMEDOUT);
 		return;
 	}

@@ -66,6 +66,6 @@ closer=$!
 sleep 0.5
 since=$(milliseconds)
 ublk-client del "$n"
-assert_within 25000 "$since" "del of a device whose server is stopped"
+assert_within 9000 "$since" "del of a device whose server is stopped"
 assert_gone "$n"
 wait "$closer" || true

@@ -51,7 +51,7 @@ deleter=$!
 other=$(add_device alice null "{'size': <uint64 1048576>}")
 delete_device alice "$other"
 wait "$deleter" || fail "Delete failed"
-assert_within 25000 "$since" "Delete with a server that is stopped"
+assert_within 9000 "$since" "Delete with a server that is stopped"
 assert_gone "$n"
 # Whether the read got its data in the end or an error is the server's business; it does not hang.
 wait "$reader" || true

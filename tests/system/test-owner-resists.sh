@@ -109,7 +109,7 @@ for _ in 1 2; do
 	since=$(milliseconds)
 	answer=$(as alice "$BUS_CALL" --timeout 60 "$n" Delete '(@a{sv} {},)' || true)
 	assert_refusal Busy open "$answer"
-	assert_within 30000 "$since" "the answer to Delete"
+	assert_within 18000 "$since" "the answer to Delete"
 done
 echo >&"${holder[1]}"
 wait "$holder_pid" || true

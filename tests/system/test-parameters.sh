@@ -100,7 +100,7 @@ wait_until 10 _is_gone 5 || assert_gone 5
 # --- Without any of them a device is what it was.
 n=$(add_loop alice "$file")
 check_limits "no parameters" "$n" "logical_block_size 512" "write_cache write back" "fua 1" "chunk_sectors 0" "rotational 0" \
-	"virt_boundary_mask 0" "max_hw_sectors_kb 512" "discard_max_hw_bytes 1073741824" "write_zeroes_max_bytes 67108864" \
+	"virt_boundary_mask 0" "max_hw_sectors_kb 512" "discard_max_hw_bytes 268435456" "write_zeroes_max_bytes 16777216" \
 	"dma_alignment 3" "max_segments 65535" "sectors 131072"
 check_count "requests of 512K" 2 "$(count "$n" $READS read_1m "$n")"
 # O_DSYNC on a block device is a FUA write and a flush.
@@ -138,13 +138,13 @@ one "a larger physical block" "${loop[@]}" --physical-block-size 64K -- "physica
 one "a smaller physical block" "${loop[@]}" --physical-block-size 512 -- "physical_block_size 512" "minimum_io_size 512"
 one "io-min alone" "${loop[@]}" --io-min 32K -- "minimum_io_size 32768" "optimal_io_size 32768"
 one "no discard" "${loop[@]}" --max-discard-size 0 -- "discard_max_hw_bytes 0" "discard_granularity 0" \
-	"write_zeroes_max_bytes 67108864"
+	"write_zeroes_max_bytes 16777216"
 _zeroes() {
 	check_count "zeroes of 1M" 4 "$(count 1 $WRITES as alice /usr/sbin/blkdiscard -z -o 0 -l 4M /dev/ublkb1)"
 }
 after=(_zeroes)
 one "small writes of zeroes" "${loop[@]}" --max-write-zeroes-size 1M -- "write_zeroes_max_bytes 1048576"
-one "no write of zeroes" "${loop[@]}" --max-write-zeroes-size 0 -- "write_zeroes_max_bytes 0" "discard_max_hw_bytes 1073741824"
+one "no write of zeroes" "${loop[@]}" --max-write-zeroes-size 0 -- "write_zeroes_max_bytes 0" "discard_max_hw_bytes 268435456"
 one "read-only" "${loop[@]}" -r --max-discard-size 0 -- "ro 1" "discard_max_hw_bytes 0"
 after=(_flushes 0)
 one "null has no cache" "${null[@]}" --no-volatile-cache -- "write_cache write through" "fua 0"
@@ -204,14 +204,14 @@ cases=$(
 		InvalidArgument|"max-segment-size" is 512|'max-segment-size': <uint32 512>
 		InvalidArgument|"segment-boundary-mask" is 511|'segment-boundary-mask': <uint64 511>
 		InvalidArgument|"segment-boundary-mask" is 18446744073709551615|'segment-boundary-mask': <uint64 18446744073709551615>
-		InvalidArgument|"max-discard-size" is 2147483648, but target loop takes at most 1073741824|'max-discard-size': <uint64 2147483648>
+		InvalidArgument|"max-discard-size" is 2147483648, but target loop takes at most 268435456|'max-discard-size': <uint64 2147483648>
 		InvalidArgument|"max-discard-size" is 2048, less than the discard granularity|'max-discard-size': <uint64 2048>
 		InvalidArgument|"max-discard-size" is 4096, but .* read-only|'read-only': <true>, 'max-discard-size': <uint64 4096>
 		InvalidArgument|"discard-granularity" is 1000|'discard-granularity': <uint32 1000>
 		InvalidArgument|"discard-granularity" is 512, which is less than the physical|'discard-granularity': <uint32 512>
 		InvalidArgument|"discard-granularity".*needs a maximal|'max-discard-size': <uint64 0>, 'discard-granularity': <uint32 4096>
 		InvalidArgument|"discard-alignment" is 4096, which is not less|'discard-granularity': <uint32 4096>, 'discard-alignment': <uint32 4096>
-		InvalidArgument|"max-write-zeroes-size" is 134217728, but target loop takes at most 67108864|'max-write-zeroes-size': <uint64 134217728>
+		InvalidArgument|"max-write-zeroes-size" is 134217728, but target loop takes at most 16777216|'max-write-zeroes-size': <uint64 134217728>
 		InvalidArgument|"volatile-cache" is false|'volatile-cache': <false>
 		InvalidArgument|"volatile-cache" wants|'volatile-cache': <'no'>
 		InvalidArgument|"fua" is 1, which needs a volatile cache|null:'size': <uint64 1048576>, 'fua': <true>
