@@ -7,7 +7,7 @@
 
 configure <<'E'
 [timeouts]
-udev=10
+udev=5
 E
 file=$(backing_file alice 4M)
 mine=$(add_loop alice "$file")

@@ -7,7 +7,7 @@
 
 configure <<'E'
 [timeouts]
-udev=10
+udev=5
 E
 
 # without WHAT : how ublkd does without udev; alice has the device n.
